@@ -1,0 +1,52 @@
+"""The report of an analysis: the document that `mlp-analyzer report --json` prints.
+
+It says nothing that changes between two runs over the same settled signals: no run id, no times of
+the run, so that equal data give equal documents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from analyzer_service.domain import RATED_SEGMENTS, Analysis, Challenge
+
+
+def build_report(analysis: Analysis, challenges: Sequence[Challenge]) -> dict[str, object]:
+    """Return the report as JSON-ready data."""
+    window = analysis.window
+    return {
+        "window": (
+            {"start": window.start.isoformat(), "end": window.end.isoformat()} if window else None
+        ),
+        "rules": analysis.rule_set,
+        "rules_version": analysis.rule_set_version,
+        "preset": analysis.preset,
+        "users": {"rated": analysis.rated, "unrated": analysis.unrated},
+        "segments": {
+            segment.value: analysis.segment_sizes.get(segment, 0) for segment in RATED_SEGMENTS
+        },
+        "challenges_total": analysis.challenges,
+        "challenges": [_challenge(challenge) for challenge in challenges],
+    }
+
+
+def _challenge(challenge: Challenge) -> dict[str, object]:
+    shares = challenge.evidence.get("segments")
+    details = {key: value for key, value in challenge.evidence.items() if key != "segments"}
+    return {
+        "id": challenge.challenge_id,
+        "rank": challenge.rank,
+        "kind": challenge.kind.value,
+        "stage": challenge.signal.stage,
+        "component": challenge.signal.component,
+        "signal": challenge.signal.signal,
+        "signal_kind": challenge.signal.kind.value,
+        "rule": int(challenge.rule) if challenge.rule.isdigit() else challenge.rule,
+        "grade": challenge.grade.value,
+        "probability": challenge.probability,
+        "users_affected": challenge.users_affected,
+        "time_lost_seconds": challenge.time_lost_seconds,
+        "evidence": dict(shares) if isinstance(shares, dict) else {},
+        "details": details,
+        "example_trace_ids": list(challenge.example_trace_ids),
+    }

@@ -1,0 +1,75 @@
+"""Run every benchmark in processes of their own and write the results with date and commit.
+
+`python -m benchmarks` takes about ten minutes; `--slice` about half a minute, and writes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+ANALYSES = ((10_000_000, 1_000), (10_000_000, 100_000))
+ROWS = 400_000
+SLICE_ANALYSES = ((200_000, 1_000),)
+SLICE_ROWS = 20_000
+
+
+def child(module: str, *options: str) -> Any:
+    command = [sys.executable, "-m", f"benchmarks.{module}", *options]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def memory_gibibytes() -> int:
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
+
+
+def commit() -> str:
+    done = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks")
+    parser.add_argument("--slice", action="store_true", help="a small run that writes nothing")
+    small = parser.parse_args().slice
+    results: dict[str, Any] = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit(),
+        "machine": {
+            "cores": os.cpu_count(),
+            "memory_gibibytes": memory_gibibytes(),
+            "python": platform.python_version(),
+        },
+        "ingest": child("ingest", "--rows", str(SLICE_ROWS if small else ROWS)),
+        "analysis": [],
+    }
+    for signals, users in SLICE_ANALYSES if small else ANALYSES:
+        with tempfile.TemporaryDirectory() as folder:
+            results["analysis"].append(
+                child(
+                    "analysis",
+                    *("--signals", str(signals), "--users", str(users)),
+                    *("--folder", f"{folder}/store"),
+                )
+            )
+    text = json.dumps(results, indent=2)
+    print(text)
+    if not small:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "first.json").write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

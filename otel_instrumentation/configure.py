@@ -1,0 +1,251 @@
+"""Wiring of the OpenTelemetry SDK.
+
+``configure()`` reads what OpenTelemetry's own variables say, among them
+``OTEL_EXPORTER_OTLP_ENDPOINT``, ``OTEL_EXPORTER_OTLP_PROTOCOL`` (``grpc`` or
+``http/protobuf``) and their forms per signal, ``OTEL_SERVICE_NAME``,
+``OTEL_RESOURCE_ATTRIBUTES``, ``OTEL_TRACES_EXPORTER`` and ``OTEL_LOGS_EXPORTER`` (``otlp``,
+``console``, ``none``), ``OTEL_TRACES_SAMPLER``, ``OTEL_SDK_DISABLED``, and those of the batch
+processors. Ours are listed in :mod:`otel_instrumentation._settings`.
+
+Where somebody has set up the SDK already, its providers stay: ours only adds the stamps.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import _logs, trace
+
+from otel_instrumentation import _carried, _guard, _settings, semconv
+from otel_instrumentation._exit import ExitWatch
+from otel_instrumentation.context import ContextValues, attributes_of
+
+if TYPE_CHECKING:
+    # Loaded inside configure(): importing the library must stay cheap.
+    from opentelemetry.sdk._logs import LogRecordProcessor
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import SpanProcessor
+
+FLUSH_SECONDS: Final = 10.0
+"""How long a flush may take: as long as one export of the SDK."""
+
+_UNSET_LOGGER_PROVIDER: Final = "ProxyLoggerProvider"
+"""What the API answers where nobody set a provider of log records; it does not export it."""
+
+_lock = threading.Lock()
+
+
+class _State:
+    """What was set up in this process."""
+
+    def __init__(self) -> None:
+        self.configured = False
+        self.stamped: list[object] = []
+        self.exporters: list[Any] = []
+        self.owned: list[Callable[[], None]] = []
+        self.watch: ExitWatch | None = None
+
+
+_state = _State()
+
+
+def configure(
+    *,
+    service_name: str | None = None,
+    stage: str | None = None,
+    component: str | None = None,
+    team: str | None = None,
+    span_processors: Sequence[SpanProcessor] | None = None,
+    log_record_processors: Sequence[LogRecordProcessor] | None = None,
+) -> None:
+    """Sets up traces and log records of this process; once, a second call changes nothing.
+
+    The arguments say what the environment cannot know; where both speak, the arguments win,
+    as everywhere in the SDK. What is in the SDK's queues is sent when the process ends.
+
+    Args:
+        service_name: Name of the service (``service.name``).
+        stage: Default stage of what this process does.
+        component: Default component of what this process does.
+        team: Default team of what this process does.
+        span_processors: Processors of spans in place of the exporters of the environment.
+        log_record_processors: The same for log records.
+    """
+    with _lock:
+        if _state.configured:
+            _guard.logger.warning("configure() was called before; this call changes nothing")
+            return
+        _state.configured = True
+        try:
+            _use_defaults({"stage": stage, "component": component, "team": team})
+            if not _disabled():
+                with _settings.empty_is_unset():
+                    install(service_name, span_processors, log_record_processors)
+                if _state.exporters:
+                    _state.watch = ExitWatch(_state.exporters)
+                    _state.watch.start()
+                atexit.register(_at_exit)
+        except Exception as error:
+            _guard.swallow("configure", error)
+
+
+def install(
+    service_name: str | None,
+    span_processors: Sequence[SpanProcessor] | None,
+    log_record_processors: Sequence[LogRecordProcessor] | None,
+) -> None:
+    """Puts stamping providers in force, or stamping into the providers that are.
+
+    Args:
+        service_name: Name of the service, None to leave it to the environment.
+        span_processors: Processors of spans, None for the exporters of the environment.
+        log_record_processors: The same for log records.
+    """
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - see module
+
+    # One process is one resource: a signal set up by us joins one set up by somebody else.
+    resource = getattr(trace.get_tracer_provider(), "resource", None) or getattr(
+        _logs.get_logger_provider(), "resource", None
+    )
+    if not isinstance(resource, Resource):
+        resource = Resource.create({semconv.SERVICE_NAME: service_name} if service_name else None)
+    _install_traces(resource, span_processors)
+    _install_logs(resource, log_record_processors)
+
+
+def shutdown() -> None:
+    """Sends what is queued and ends the telemetry of this process.
+
+    Needed only where a process ends without Python's exit (``os._exit``, a fatal signal): at
+    every other end it happens by itself, bounded by ``EXIT_SECONDS``.
+
+    Providers that somebody else set up are flushed, never shut down.
+    """
+    _end_owned()
+    flush()
+
+
+def _end_owned() -> None:
+    with _lock:
+        owned, _state.owned = _state.owned, []
+    for end in owned:
+        try:
+            end()
+        except Exception as error:
+            _guard.swallow("shutdown", error)
+
+
+def flush(timeout_seconds: float = FLUSH_SECONDS) -> bool:
+    """Sends what is queued, and waits for it.
+
+    Args:
+        timeout_seconds: How long each signal may take.
+
+    Returns:
+        Whether everything was handed over in time.
+    """
+    try:
+        providers = (trace.get_tracer_provider(), _logs.get_logger_provider())
+    except Exception as error:
+        _guard.swallow("flush", error)
+        return False
+    # All of them first: the second signal is sent although the first was not.
+    flushed = [_flush(provider, timeout_seconds) for provider in providers]
+    return all(flushed)
+
+
+def _flush(provider: object, timeout_seconds: float) -> bool:
+    try:
+        force_flush = getattr(provider, "force_flush", None)
+        # Providers that hold nothing have no such method.
+        return force_flush is None or force_flush(int(timeout_seconds * 1000)) is not False
+    except Exception as error:
+        _guard.swallow("flush", error)
+        return False
+
+
+def _at_exit() -> None:
+    # Providers of others have their own way out.
+    if _state.watch is not None:
+        _state.watch.begin()
+    _end_owned()
+    if _state.watch is not None:
+        _state.watch.end()
+
+
+def _install_traces(resource: Resource, processors: Sequence[SpanProcessor] | None) -> None:
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - see module
+
+    from otel_instrumentation import _exporters, _sdk  # noqa: PLC0415 - see module
+
+    present = trace.get_tracer_provider()
+    if isinstance(present, TracerProvider):
+        if present not in _state.stamped:
+            _sdk.stamp_spans_of(present)
+            _state.stamped.append(present)
+        for processor in processors or ():
+            present.add_span_processor(processor)
+    elif isinstance(present, trace.ProxyTracerProvider):
+        if processors is None:
+            exporters = _exporters.exporters(_exporters.TRACES)
+            _state.exporters += exporters
+            processors = _sdk.batched_spans(exporters)
+        provider = _sdk.build_tracer_provider(resource, processors)
+        trace.set_tracer_provider(provider)
+        _state.stamped.append(provider)
+        _state.owned.append(provider.shutdown)
+    else:
+        _leave_alone("traces", present)
+
+
+def _install_logs(resource: Resource, processors: Sequence[LogRecordProcessor] | None) -> None:
+    from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415 - see module
+
+    from otel_instrumentation import _exporters, _sdk  # noqa: PLC0415 - see module
+
+    present = _logs.get_logger_provider()
+    if isinstance(present, LoggerProvider):
+        if present not in _state.stamped:
+            _sdk.stamp_log_records_of(present)
+            _state.stamped.append(present)
+        for processor in processors or ():
+            present.add_log_record_processor(processor)
+    elif type(present).__name__ == _UNSET_LOGGER_PROVIDER:
+        if processors is None:
+            exporters = _exporters.exporters(_exporters.LOGS)
+            _state.exporters += exporters
+            processors = _sdk.batched_log_records(exporters)
+        provider = _sdk.build_logger_provider(resource, processors)
+        _logs.set_logger_provider(provider)
+        _state.stamped.append(provider)
+        _state.owned.append(provider.shutdown)
+    else:
+        _leave_alone("log records", present)
+
+
+def _leave_alone(what: str, provider: object) -> None:
+    _guard.logger.warning(
+        "The provider of %s is a %s, not the SDK's: its records get no stamps",
+        what,
+        type(provider).__name__,
+    )
+
+
+def _use_defaults(given: ContextValues) -> None:
+    """Puts the environment's defaults in force, then the program's, then what is set already."""
+    settings = _settings.use(None)
+    from_environment: ContextValues = {
+        "stage": settings.stage,
+        "component": settings.component,
+        "team": settings.team,
+    }
+    defaults = _carried.overlay(attributes_of(from_environment), attributes_of(given))
+    _carried.set_process_attributes(_carried.overlay(defaults, _carried.process_attributes()))
+
+
+def _disabled() -> bool:
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"

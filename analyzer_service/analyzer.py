@@ -398,7 +398,7 @@ class Analyzer:
 
 def _check(request: AnalysisRequest) -> tuple[RuleSet, Preset]:
     if request.rule_set_yaml:
-        return parse_rule_set(request.rule_set_yaml, request.rule_set), Preset(request.preset)
+        return parse_rule_set(request.rule_set_yaml, request.rule_set), Preset.named(request.preset)
     # Only names: a caller from elsewhere must not have the service read a file of its choice.
     if request.rule_set not in shipped_rule_sets():
         raise InvalidInputError(
@@ -406,7 +406,7 @@ def _check(request: AnalysisRequest) -> tuple[RuleSet, Preset]:
             field="rule_set",
             hint=f"Shipped are {', '.join(shipped_rule_sets())}; send one of your own as YAML.",
         )
-    return load_rule_set(request.rule_set), Preset(request.preset)
+    return load_rule_set(request.rule_set), Preset.named(request.preset)
 
 
 def _new(rule_set: RuleSet, preset: Preset, clock: Clock) -> Analysis:

@@ -31,8 +31,8 @@ def build_report(analysis: Analysis, challenges: Sequence[Challenge]) -> dict[st
 
 
 def _challenge(challenge: Challenge) -> dict[str, object]:
-    shares = challenge.evidence.get("segments")
-    details = {key: value for key, value in challenge.evidence.items() if key != "segments"}
+    shares = {str(segment): challenge.evidence.get(segment, {}) for segment in RATED_SEGMENTS}
+    details = {key: value for key, value in challenge.evidence.items() if key not in shares}
     return {
         "id": challenge.challenge_id,
         "rank": challenge.rank,
@@ -46,7 +46,7 @@ def _challenge(challenge: Challenge) -> dict[str, object]:
         "probability": challenge.probability,
         "users_affected": challenge.users_affected,
         "time_lost_seconds": challenge.time_lost_seconds,
-        "evidence": dict(shares) if isinstance(shares, dict) else {},
+        "evidence": shares,
         "details": details,
         "example_trace_ids": list(challenge.example_trace_ids),
     }

@@ -51,6 +51,9 @@ QUERY_ROWS: Final = 100_000
 QUERY_BYTES: Final = 1 << 30
 """A gigabyte: sorts and joins over a window fit, and two at once do not end the process."""
 
+MISSPELT_RATIO: Final = 0.75
+"""How alike two names are when one is a slip of the other: GPRC_PORT is, TEST_DATA is not."""
+
 SECRETS: Final = frozenset({"user_salt", "token"})
 _LOG = logging.getLogger(__name__)
 
@@ -355,8 +358,8 @@ def _error(problems: list[_Problem]) -> SettingsError:
 
 
 def _warn_of_misspelt_variables() -> None:
-    known = {variable(name) for name in Settings.model_fields}
-    for name in sorted(os.environ.keys() - known):
-        close = difflib.get_close_matches(name, known, n=1) if name.startswith(PREFIX) else []
-        if close:
-            _LOG.warning("%s is not a setting; did you mean %s?", name, close[0])
+    known = [name.upper() for name in Settings.model_fields]
+    given = [name.removeprefix(PREFIX) for name in os.environ if name.startswith(PREFIX)]
+    for name in sorted(set(given) - set(known)):
+        for close in difflib.get_close_matches(name, known, n=1, cutoff=MISSPELT_RATIO):
+            _LOG.warning("%s is not a setting; did you mean %s?", PREFIX + name, PREFIX + close)

@@ -138,7 +138,8 @@ def feature_table(activities: Sequence[UserActivity], features: Sequence[Feature
     plain = plain.reshape(len(activities), len(features))
     points = np.zeros_like(plain)
     known = np.array([[f.known(a) for f in features] for a in activities], dtype=bool)
-    known = known.reshape(plain.shape)
+    known = known.reshape(plain.shape) & np.isfinite(plain)
+    plain = np.where(np.isfinite(plain), plain, 0.0)
     for column, feature in enumerate(features):
         rows = known[:, column]
         if rows.any():

@@ -26,6 +26,7 @@ class LocatedYaml:
         """
         self.source = source
         try:
+            self._refuse_aliases(text)
             root = yaml.compose(text, Loader=yaml.SafeLoader)
             self.value: object = yaml.safe_load(text)
         except yaml.MarkedYAMLError as error:
@@ -52,6 +53,13 @@ class LocatedYaml:
             line = self._lines.get(tuple(known))
             known = known[:-1]
         return self._error(line, field, problem, hint)
+
+    def _refuse_aliases(self, text: str) -> None:
+        """Refuse *aliases: nested ones can fill all memory, circular ones never end."""
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                line = event.start_mark.line + 1 if event.start_mark else 1
+                raise self._error(line, "", f"uses the alias *{event.anchor}.", "Write it out.")
 
     def _error(self, line: int, field: str, problem: str, hint: str = "") -> RuleSetError:
         subject = f"field {field} " if field else ""

@@ -29,12 +29,11 @@ from analyzer_service.cli import (
     status,
     users,
 )
+from analyzer_service.cli.signals import INTERRUPTED_EXIT
 from analyzer_service.errors import AnalyzerError
 from analyzer_service.server.outcomes import outcome_of
 
 UNEXPECTED_EXIT: Final = 1
-INTERRUPTED_EXIT: Final = 130
-"""What shells give a program that Ctrl-C ended."""
 
 app = typer.Typer(
     name="mlp-analyzer",

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PAGE_SIZE: Final = 1000
 """The most a list gives at once."""
 
+LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
 T = TypeVar("T")
 
 
@@ -55,9 +57,15 @@ def connected(*, server: str | None, store: str | None) -> Iterator[AnalyzerInte
 
 
 def find_token(settings: Settings) -> str:
-    """Return the configured token, else the operator's of the state folder, else nothing."""
+    """Return the configured token, else the operator's of the state folder, else nothing.
+
+    The state folder's token is for this machine's service: no other is shown it.
+    """
     if settings.token:
         return settings.token
+    host = settings.server.rpartition(":")[0]
+    if host not in {*LOOPBACK, settings.host, f"[{settings.host}]"}:
+        return ""
     from analyzer_service.server.tokens import tokens_file  # noqa: PLC0415
 
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import logging
+import shutil
 import socket
 import subprocess
 import sys
@@ -20,8 +21,13 @@ from analyzer_service.cli.analyze import watch
 from analyzer_service.cli.connection import collect
 from analyzer_service.cli.output import emit_json, say
 from analyzer_service.cli.report_view import emit_report
-from analyzer_service.cli.serve import log_to_stderr, say_where
-from analyzer_service.cli.signals import stop_on_signals, wait_for_signal
+from analyzer_service.cli.serve import log_to_stderr, reachable
+from analyzer_service.cli.signals import (
+    INTERRUPTED_EXIT,
+    signals_held,
+    stop_on_signals,
+    wait_for_signal,
+)
 from analyzer_service.domain import AnalysisRequest
 from analyzer_service.errors import AnalyzerError
 
@@ -58,6 +64,7 @@ def command(
     from analyzer_service.app import Service  # noqa: PLC0415
 
     log_to_stderr(logging.WARNING)
+    reported = False
     with (
         stop_on_signals(),
         tempfile.TemporaryDirectory(
@@ -67,7 +74,8 @@ def command(
         folder = Path(name)
         settings = _settings(folder, store=store, leave=leave)
         with Service(settings) as service, _connected(settings, service) as analyzer:
-            truth = _simulate(service, folder / "truth.json", scenario=scenario, seed=seed)
+            endpoint = f"{reachable(settings.host)}:{service.otlp_grpc_port}"
+            truth = _simulate(endpoint, folder / "truth.json", scenario=scenario, seed=seed)
             say("Analysing …")
             rule_set, text = options.rule_set(rules)
             request = AnalysisRequest(rule_set=rule_set, rule_set_yaml=text, preset="")
@@ -78,12 +86,16 @@ def command(
                 sys.stdout.flush()
             else:
                 emit_report(report)
-                typer.echo(f"\n{compared(report, truth)}")
-                typer.echo(_segments_compared(analyzer, truth))
+            # With --json stdout is the report alone.
+            typer.echo(f"\n{compared(report, truth)}", err=json)
+            typer.echo(_segments_compared(analyzer, truth), err=json)
+            reported = True
             if not leave:
-                _look_around(settings, service)
+                typer.echo(_how_to_look_around(settings, service), err=json)
                 wait_for_signal()
-            say("Stopping.")
+    say("Stopped.")
+    if not reported:
+        raise typer.Exit(INTERRUPTED_EXIT)
 
 
 def _settings(folder: Path, *, store: str | None, leave: bool) -> Settings:
@@ -120,35 +132,42 @@ def _connected(settings: Settings, service: Service) -> Iterator[AnalyzerInterfa
     from analyzer_service.cli.connection import find_token  # noqa: PLC0415
     from analyzer_service.server.client import RemoteAnalyzer  # noqa: PLC0415
 
-    server = f"{settings.host}:{service.grpc_port}"
-    with RemoteAnalyzer(
-        server, token=find_token(settings), ca_file=settings.server_ca_file
-    ) as remote:
+    server = f"{reachable(settings.host)}:{service.grpc_port}"
+    token = find_token(settings.model_copy(update={"server": server}))
+    with RemoteAnalyzer(server, token=token, ca_file=settings.server_ca_file) as remote:
         yield remote
 
 
-def _simulate(
-    service: Service, truth: Path, *, scenario: str, seed: int | None
-) -> Mapping[str, Any]:
+def _simulate(endpoint: str, truth: Path, *, scenario: str, seed: int | None) -> Mapping[str, Any]:
     """Run the simulator in a process of its own, so that both have a core to themselves."""
     arguments = [
         *(sys.executable, "-m", "analyzer_service.cli", "simulate"),
         *("--scenario", scenario),
-        *("--endpoint", f"127.0.0.1:{service.otlp_grpc_port}", "--truth", str(truth)),
+        *("--endpoint", endpoint, "--truth", str(truth)),
         *(("--seed", str(seed)) if seed is not None else ()),
     ]
     say(f"Simulating {scenario} through OTLP …")
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as child:  # noqa: S603 - our own
-        try:
-            code = child.wait()
-        finally:
-            if child.poll() is None:
-                child.terminate()
-                child.wait(CHILD_SECONDS)
+    child: subprocess.Popen[bytes] | None = None
+    try:
+        with signals_held():
+            child = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)  # noqa: S603 - our own
+        code = child.wait()
+    finally:
+        if child is not None and child.poll() is None:
+            _end(child)
     if code:
         raise AnalyzerError("The simulation failed.", hint="Its own message stands above this one.")
     document: Mapping[str, Any] = jsonlib.loads(truth.read_text(encoding="utf-8"))
     return document
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    child.terminate()
+    try:
+        child.wait(CHILD_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def compared(report: Mapping[str, Any], truth: Mapping[str, Any]) -> str:
@@ -176,24 +195,36 @@ def _segments_compared(analyzer: AnalyzerInterface, truth: Mapping[str, Any]) ->
     return f"{same} of {len(planted)} users are in their planted segment."
 
 
-def _look_around(settings: Settings, service: Service) -> None:
+def _how_to_look_around(settings: Settings, service: Service) -> str:
     from analyzer_service.server.tokens import tokens_file  # noqa: PLC0415
+    from analyzer_service.settings import without_password  # noqa: PLC0415
 
-    at = f"{settings.host}:{service.grpc_port}"
+    host = reachable(settings.host)
+    at = f"{host}:{service.grpc_port}"
     option = "" if at == settings.server else f" --server {at}"
-    typer.echo(
-        f"""
+    tokens = tokens_file(settings.state_folder)
+    program = _program()
+    return f"""
 Look further, from another terminal:
-  mlp-analyzer challenges{option}
-  mlp-analyzer users --segment beginner --limit 5{option}
-  mlp-analyzer sql "SELECT stage, count() FROM signals GROUP BY stage"{option}
-  mlp-analyzer status{option}
+  {program} challenges{option}
+  {program} users --segment beginner --limit 5{option}
+  {program} sql "SELECT stage, count() FROM signals GROUP BY stage"{option}
+  {program} status{option}
+gRPC, with grpcurl (the API describes itself):
+  TOKEN=$({sys.executable} -c "import json; print(json.load(open('{tokens}'))['operator'])")
   grpcurl -plaintext -H "authorization: Bearer $TOKEN" {at} \\
     analyzer_service.api.v1.AnalyzerService/ListSegments
-    (TOKEN: one of {tokens_file(settings.state_folder)})
 Send your own telemetry:
-  OTEL_EXPORTER_OTLP_ENDPOINT=http://{settings.host}:{service.otlp_grpc_port}"""
-    )
-    say("")
-    say_where(settings, service)
-    typer.echo("\nCtrl-C stops and forgets everything.")
+  export OTEL_EXPORTER_OTLP_ENDPOINT=http://{host}:{service.otlp_grpc_port}
+  (OTLP over HTTP: port {service.otlp_http_port})
+
+The data are in {without_password(settings.store)}
+Ctrl-C stops; without --store it forgets everything."""
+
+
+def _program() -> str:
+    """Return what to type to run this program again from the same folder."""
+    if shutil.which("mlp-analyzer"):
+        return "mlp-analyzer"
+    started = Path(sys.argv[0])
+    return str(started) if started.name == "mlp-analyzer" else f"{sys.executable} -m {__package__}"

@@ -54,15 +54,16 @@ def emit_report(report: Mapping[str, Any]) -> None:
         )
     if challenges:
         typer.echo(
-            "ET: hard for those who lack experience, teach. SoP: hard for everyone, simplify the\n"
-            "platform. Numbers: users affected / users that count."
+            "ET: hard for those who lack experience, so teach. SoP: hard for everyone, so\n"
+            "simplify the platform. Numbers: users affected / users that count."
         )
 
 
 def _count(challenges: list[Any]) -> str:
     kinds = [KINDS.get(item["kind"], item["kind"]) for item in challenges]
     parts = [f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)]
-    return f"{len(challenges)} challenges" + (f": {', '.join(parts)}" if parts else "")
+    count = "1 challenge" if len(challenges) == 1 else f"{len(challenges)} challenges"
+    return count + (f": {', '.join(parts)}" if parts else "")
 
 
 def _row(challenge: Mapping[str, Any]) -> tuple[object, ...]:

@@ -52,7 +52,6 @@ def command(
     ] = None,
 ) -> None:
     """Run the service until Ctrl-C or SIGTERM."""
-    from analyzer_service.app import Service  # noqa: PLC0415
     from analyzer_service.settings import Settings  # noqa: PLC0415
 
     log_to_stderr(logging.INFO)
@@ -67,6 +66,9 @@ def command(
             "web_port": web_port,
         }
     )
+    # After the settings: wrong ones are said before the engine is loaded.
+    from analyzer_service.app import Service  # noqa: PLC0415
+
     with stop_on_signals(), Service(settings) as service:
         say_where(settings, service)
         say("Ctrl-C stops.")
@@ -94,7 +96,7 @@ def say_where(settings: Settings, service: Service) -> None:
     """Say on stderr where everything listens and where the data are."""
     from analyzer_service.settings import without_password  # noqa: PLC0415
 
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    host = bracketed(settings.host)
     say(f"gRPC API   {host}:{service.grpc_port}")
     say(f"OTLP/gRPC  {host}:{service.otlp_grpc_port}")
     say(f"OTLP/HTTP  http://{host}:{service.otlp_http_port}")
@@ -103,6 +105,16 @@ def say_where(settings: Settings, service: Service) -> None:
         from analyzer_service.server.tokens import tokens_file  # noqa: PLC0415
 
         say(f"Tokens     {tokens_file(settings.state_folder)}")
+
+
+def bracketed(host: str) -> str:
+    """Return a host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
+
+
+def reachable(host: str) -> str:
+    """Return how a program on this machine reaches what listens on a host."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, bracketed(host))  # noqa: S104
 
 
 def write_ready_file(path: Path, ports: Mapping[str, int]) -> None:

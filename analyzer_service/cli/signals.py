@@ -7,6 +7,10 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Final
+
+INTERRUPTED_EXIT: Final = 130
+"""What shells give a program that Ctrl-C ended."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -32,6 +36,23 @@ def stop_on_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Keep a signal back until the body is through: it must not lose what it is about to hold."""
+    arrived: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: arrived.append(number))
+        for number in _SIGNALS
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if arrived:
+        raise StopRequested
 
 
 def wait_for_signal() -> None:

@@ -24,7 +24,6 @@ RETRY_SECONDS: Final = 2
 class Signal:
     """One kind of telemetry: its service, its path, its request and how it is answered."""
 
-    name: str
     service: str
     path: str
     request: Descriptor
@@ -56,31 +55,23 @@ def _metrics(outcome: Outcome) -> Message:
 
 
 TRACES: Final = Signal(
-    "traces",
     "opentelemetry.proto.collector.trace.v1.TraceService",
     "/v1/traces",
     trace_service_pb2.ExportTraceServiceRequest.DESCRIPTOR,
     _traces,
 )
 LOGS: Final = Signal(
-    "logs",
     "opentelemetry.proto.collector.logs.v1.LogsService",
     "/v1/logs",
     logs_service_pb2.ExportLogsServiceRequest.DESCRIPTOR,
     _logs,
 )
 METRICS: Final = Signal(
-    "metrics",
     "opentelemetry.proto.collector.metrics.v1.MetricsService",
     "/v1/metrics",
     metrics_service_pb2.ExportMetricsServiceRequest.DESCRIPTOR,
     _metrics,
 )
-
-
-def unimplemented(message: str) -> Message:
-    """Return the status for a method that does nothing here."""
-    return _status(code_pb2.UNIMPLEMENTED, message)
 
 
 def undecodable(message: str) -> Message:

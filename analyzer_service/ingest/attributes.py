@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import IntEnum
 from operator import itemgetter
 from typing import Final, NamedTuple
@@ -69,10 +69,7 @@ class AttributeReader:
             semconv.USER_ID.encode(): Mark.USER_ID,
             semconv.ENDUSER_ID.encode(): Mark.ENDUSER_ID,
             **{name.encode(): Mark.ROUTE for name in ROUTE_ATTRIBUTES},
-            **{
-                f"http.request.header.{name.lower()}".encode(): Mark.HEADER
-                for name in identity_headers
-            },
+            **dict.fromkeys(_header_names(identity_headers), Mark.HEADER),
             **{
                 name.encode(): Mark.PERSONAL
                 for name in semconv.RAW_IDENTITY_ATTRIBUTES
@@ -140,6 +137,13 @@ class AttributeReader:
         if mark == Mark.ROUTE and not USER_IN_ROUTE.search(text):
             return Mark.NONE
         return mark
+
+
+def _header_names(headers: Iterable[str]) -> Iterator[bytes]:
+    """Name the attributes of captured headers; some instrumentations write underscores."""
+    for header in headers:
+        yield f"http.request.header.{header.lower()}".encode()
+        yield f"http.request.header.{header.lower().replace('-', '_')}".encode()
 
 
 def as_map(attributes: list[Attribute]) -> bytes:

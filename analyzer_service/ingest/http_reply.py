@@ -40,12 +40,6 @@ class Reply:
         """Answer 415."""
         return self.status(415, answers.undecodable(message))
 
-    def method_not_allowed(self) -> Response:
-        """Answer 405."""
-        response = self.status(405, answers.unimplemented("send telemetry with POST"))
-        response.headers["Allow"] = "POST"
-        return response
-
     def _response(self, code: int, message: Message) -> Response:
         if self.content_type == JSON:
             content = json_format.MessageToJson(message, indent=None).encode()

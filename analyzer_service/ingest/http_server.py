@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -33,6 +33,10 @@ from analyzer_service.ingest.payload import UndecodableError
 START_SECONDS: Final = 10.0
 """How long the server may take to listen; it takes milliseconds."""
 
+KEEP_ALIVE_SECONDS: Final = 75
+"""How long an idle connection stays open: longer than the 5 s to 60 s between two exports of an
+SDK, which would otherwise now and then send into a connection that is just being closed."""
+
 BACKLOG: Final = 256
 """Connections that may wait to be accepted, as many as a restarting fleet opens at once."""
 
@@ -54,19 +58,23 @@ class HttpServer:
         Raises:
             OSError: The address is taken.
         """
-        self._access = access
         self._max_body_bytes = max_body_bytes
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="otlp-http")
         self._socket = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
         self.port: int = self._socket.getsockname()[1]
         routes = [Route("/healthz", _healthy, methods=["GET"])]
         for signal, pipeline in pipelines.items():
-            routes.append(Route(signal.path, self._endpoint(signal, pipeline), methods=None))
+            routes.append(Route(signal.path, self._endpoint(signal, pipeline), methods=["POST"]))
         application = access.guarded(Starlette(routes=routes))
         # No signal handlers, no logging configuration: both belong to the program around it.
         self._server = uvicorn.Server(
             uvicorn.Config(
-                application, log_config=None, access_log=False, lifespan="off", ws="none"
+                application,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
             )
         )
         self._thread = threading.Thread(target=self._run, name="otlp-http", daemon=True)
@@ -94,7 +102,9 @@ class HttpServer:
         self._listening.set()
         await self._server.serve(sockets=[self._socket])
 
-    def _endpoint(self, signal: Signal, pipeline: Accepts):  # type: ignore[no-untyped-def]
+    def _endpoint(
+        self, signal: Signal, pipeline: Accepts
+    ) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             return await self._answer(request, signal, pipeline)
 
@@ -103,8 +113,6 @@ class HttpServer:
     async def _answer(self, request: Request, signal: Signal, pipeline: Accepts) -> Response:
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         reply = Reply(JSON if content_type == JSON else PROTOBUF)
-        if request.method != "POST":
-            return reply.method_not_allowed()
         try:
             body = await read_body(request.stream(), self._max_body_bytes)
         except BodyTooLargeError as error:

@@ -79,7 +79,7 @@ class _Encoder:
 
     def message(self, descriptor: Descriptor, value: object, nesting: int) -> bytes:
         if not isinstance(value, dict):
-            raise FieldError(f"{descriptor.name} must be an object, not {_shown(value)}")
+            raise FieldError(f"{descriptor.name} must be an object, not {_kind(value)}")
         if descriptor.full_name == _ANY_VALUE:
             nesting += 1
             if nesting > MAX_NESTING + 2:
@@ -97,7 +97,7 @@ class _Encoder:
         if not field.is_repeated:
             return [self._member(field, value, nesting)]
         if not isinstance(value, list):
-            raise FieldError(f"{field.json_name} must be a list, not {_shown(value)}")
+            raise FieldError(f"{field.json_name} must be a list, not {_shown(field, value)}")
         if field.name not in RECORDS:
             return [self._member(field, member, nesting) for member in value]
         return [self._record(field, member) for member in value]
@@ -122,7 +122,7 @@ class _Encoder:
 
     def _text(self, field: FieldDescriptor, value: object) -> bytes:
         if not isinstance(value, str):
-            raise FieldError(f"{field.json_name} must be a string, not {_shown(value)}")
+            raise FieldError(f"{field.json_name} must be a string, not {_shown(field, value)}")
         try:
             return value.encode()
         except UnicodeEncodeError:
@@ -142,7 +142,7 @@ def _delimited(number: int, content: bytes) -> bytes:
 
 def _binary(field: FieldDescriptor, value: object) -> bytes:
     if not isinstance(value, str):
-        raise FieldError(f"{field.json_name} must be a string, not {_shown(value)}")
+        raise FieldError(f"{field.json_name} must be a string, not {_shown(field, value)}")
     try:
         if field.name in HEXADECIMAL:
             return bytes.fromhex(value)
@@ -150,13 +150,13 @@ def _binary(field: FieldDescriptor, value: object) -> bytes:
         return base64.b64decode(value.replace("-", "+").replace("_", "/") + "==")
     except (ValueError, binascii.Error):
         form = "hexadecimal digits" if field.name in HEXADECIMAL else "base64"
-        raise FieldError(f"{field.json_name} must be {form}, not {_shown(value)}") from None
+        raise FieldError(f"{field.json_name} must be {form}, not {_shown(field, value)}") from None
 
 
 def _integer(field: FieldDescriptor, value: object, bits: int) -> int:
     number = _as_integer(value)
     if number is None or not -(1 << (bits - 1)) <= number < 1 << bits:
-        raise FieldError(f"{field.json_name} must be a whole number, not {_shown(value)}")
+        raise FieldError(f"{field.json_name} must be a whole number, not {_shown(field, value)}")
     return number
 
 
@@ -181,7 +181,7 @@ def _varint(field: FieldDescriptor, value: object) -> bytes:
 
 def _boolean(field: FieldDescriptor, value: object) -> bytes:
     if not isinstance(value, bool):
-        raise FieldError(f"{field.json_name} must be true or false, not {_shown(value)}")
+        raise FieldError(f"{field.json_name} must be true or false, not {_shown(field, value)}")
     return wire.varint(int(value))
 
 
@@ -210,13 +210,15 @@ def _fixed32(field: FieldDescriptor, value: object) -> bytes:
 
 def _double(field: FieldDescriptor, value: object) -> bytes:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise FieldError(f"{field.json_name} must be a number, not {_shown(value)}")
+        raise FieldError(f"{field.json_name} must be a number, not {_shown(field, value)}")
     try:
         return struct.pack("<d", float(value))
     except OverflowError:
         return struct.pack("<d", math.inf)
     except ValueError:
-        raise FieldError(f"{field.json_name} must be a number, not {_shown(value)}") from None
+        raise FieldError(
+            f"{field.json_name} must be a number, not {_shown(field, value)}"
+        ) from None
 
 
 _SCALARS: Final[Mapping[int, tuple[int, Callable[[FieldDescriptor, object], bytes]]]] = {
@@ -240,5 +242,23 @@ def _described(value: object) -> str:
     return json.dumps({name: str(known[name])[:64] for name in wanted if name in known})
 
 
-def _shown(value: object) -> str:
+def _shown(field: FieldDescriptor, value: object) -> str:
+    """Quote a value; of an attribute's only say the kind, because it may name a person."""
+    owner = field.containing_type
+    if owner is not None and owner.full_name == _ANY_VALUE:
+        return _kind(value)
     return quoted(str(value).encode("utf-8", "replace"))
+
+
+def _kind(value: object) -> str:
+    return _KINDS.get(type(value), "something else")
+
+
+_KINDS: Final[Mapping[type, str]] = {
+    str: "a string",
+    bool: "true or false",
+    int: "such a number",
+    float: "such a number",
+    list: "a list",
+    dict: "an object",
+}

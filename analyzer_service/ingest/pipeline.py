@@ -67,7 +67,8 @@ class Pipeline:
         before = len(findings.rejections)
         reader = self._reader(findings)
         try:
-            rows = reader.read(payload)
+            with self._committer.reading():
+                rows = reader.read(payload)
             refused = self._committer.commit(rows, findings.rejections)
         except UndecodableError:
             self.counters.refused(UNDECODABLE)

@@ -94,6 +94,7 @@ class Receiver:
 
 def _http_server(settings: IngestSettings, pipelines: Mapping[Signal, Accepts]) -> HttpServer:
     host, port = _address("http_address", settings.http_address)
+    _address("grpc_address", settings.grpc_address)
     access = Access(settings.allowed_hosts, settings.cors_origins)
     try:
         return HttpServer(
@@ -106,7 +107,6 @@ def _http_server(settings: IngestSettings, pipelines: Mapping[Signal, Accepts]) 
 def _grpc_server(
     settings: IngestSettings, pipelines: Mapping[Signal, Accepts], http: HttpServer
 ) -> GrpcServer:
-    _address("grpc_address", settings.grpc_address)
     try:
         return GrpcServer(settings.grpc_address, pipelines, max_body_bytes=settings.max_body_bytes)
     except RuntimeError as error:

@@ -10,7 +10,10 @@ DATA_FORMAT: Final = "RowBinary"
 
 @dataclass(frozen=True)
 class RawTable:
-    """A raw table and the columns an insert names, in the exporter's order, with their kinds."""
+    """A raw table and the columns an insert names, in the exporter's order, with their kinds.
+
+    ``source`` is what ``rejected`` calls its records, the same as the store does.
+    """
 
     name: str
     source: str
@@ -24,7 +27,7 @@ class RawTable:
 
 TRACES: Final = RawTable(
     name="otel_traces",
-    source="otlp_traces",
+    source="traces",
     columns=(
         ("Timestamp", "int64"),
         ("TraceId", "string"),
@@ -53,7 +56,7 @@ TRACES: Final = RawTable(
 
 LOGS: Final = RawTable(
     name="otel_logs",
-    source="otlp_logs",
+    source="logs",
     columns=(
         ("Timestamp", "int64"),
         ("TraceId", "string"),

@@ -117,7 +117,9 @@ def signed(value: int) -> int:
 def double_text(value: float) -> str:
     """Return a finite double as ECMAScript and Go's JSON write it."""
     text = repr(value)
-    if value == 0 or PLAIN_FROM <= abs(value) < PLAIN_BELOW:
+    if "e" not in text:
+        return text.removesuffix(".0")
+    if PLAIN_FROM <= abs(value) < PLAIN_BELOW:
         return format(Decimal(text), "f").removesuffix(".0")
     return text.replace("e-0", "e-")
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from analyzer_service.domain import RATED_SEGMENTS
 from analyzer_service.simulate.paper_rules import RULES
 from analyzer_service.simulate.scenario import (
     ActionSpec,
@@ -16,6 +15,7 @@ from analyzer_service.simulate.scenario import (
     SegmentRanges,
     check_start,
 )
+from otel_instrumentation import semconv
 
 Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
@@ -35,6 +35,9 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
     """Yield every contradiction with the place in the file it belongs to."""
     if wrong := check_start(scenario.start):
         yield ("start",), wrong
+    for stage in scenario.stages:
+        if stage not in semconv.STAGES:
+            yield ("stages", stage), f"is no stage; known are {', '.join(semconv.STAGES)}"
     yield from _calls(scenario)
     yield from _ranges(scenario)
     seen: dict[tuple[str, str, str], str] = _background_signals(scenario)
@@ -125,8 +128,3 @@ def _error(where: Location, item: Planted, action: ActionSpec) -> Iterator[Probl
         yield where, f"rule {item.rule} is about an error; add `error:`"
     if item.at is not None and item.at != action.calls:
         yield (*where, "at"), f"{item.action} does not call {item.at}; set its `calls:`"
-
-
-def segments_of(scenario: Scenario) -> dict[str, int]:
-    """Return the sizes of the rated segments by name, experts first."""
-    return {s.value: getattr(scenario.population.rated, s.value) for s in RATED_SEGMENTS}

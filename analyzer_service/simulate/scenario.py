@@ -12,7 +12,6 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from analyzer_service.domain import Segment
-from otel_instrumentation import semconv
 
 MAXIMUM_DAYS: Final = 366
 """A world is planned whole, one small counter per user and day; a year is more than any window."""
@@ -186,13 +185,6 @@ class Scenario(_Part):
     stages: dict[Name, dict[Name, ComponentSpec]]
     challenges: tuple[Planted, ...]
     decoys: tuple[Decoy, ...] = ()
-
-    @model_validator(mode="after")
-    def _known_stages(self) -> Self:
-        unknown = sorted(set(self.stages) - set(semconv.STAGES))
-        if unknown:
-            raise ValueError(f"unknown stage {unknown[0]}; known are {', '.join(semconv.STAGES)}")
-        return self
 
     @property
     def planted(self) -> tuple[Planted, ...]:

@@ -84,7 +84,7 @@ def _embedded(parts: SplitResult) -> StoreLocation:
     if parts.netloc == "memory" and parts.path in ("", "/"):
         return StoreLocation(url="chdb://memory", embedded=True)
     path = unquote(parts.path)
-    if parts.netloc or not path.strip("/") or "\0" in path:
+    if parts.netloc or not path.startswith("/") or not path.strip("/") or "\0" in path:
         raise _bad("an embedded store needs an absolute path (three slashes) or the word memory")
     folder = Path(path).resolve()
     return StoreLocation(url=f"chdb://{folder}", embedded=True, path=folder)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from analyzer_service.errors import (
     AnalyzerError,
     QueryFailedError,
@@ -92,7 +93,6 @@ POSITIONS = [
     "SELECT arrayMap(g, ['{path}']) FROM (SELECT file AS g)",
     "SELECT 1 WHERE arrayExists(file, ['{path}'])",
     "SELECT arrayFold(file, ['{path}'], '')",
-    "SELECT arrayReduce('file', ['{path}'])",
     "FROM numbers(1) SELECT {f}",
     "({f})",
     "EXPLAIN SELECT {f}",
@@ -196,6 +196,8 @@ HOSTILE = [
     "SELECT sleep(3)",
     "SELECT arrayMap(sleep, [3])",
     "SELECT * FROM zeros(10)",
+    "SELECT arrayReduce('file', ['{path}'])",
+    "SELECT * FROM _temporary_and_external_tables.x",
     "SELECT sleepEachRow(1) FROM numbers(100)",
     "SELECT SLEEP(1)",
     # changing
@@ -317,7 +319,7 @@ FRIENDLY = [
     "SELECT arrayMap(negate, [1, 2]), arrayMap(upper, ['a'])",
     "SELECT 'a;b', 'it''s', $$here; doc$$",
     "SELECT 1 AS `odd name`",
-    "SELECT hex(user_key), unhex('ff'), nan, inf, 18446744073709551615, NULL, [NULL], (1, 'a'), map('k', 1)",
+    "SELECT hex('x'), unhex('ff'), nan, inf, 18446744073709551615, NULL, [NULL], (1, 'a'), map('k', 1)",
     "SHOW TABLES",
     "DESCRIBE signals",
     "DESC TABLE signals;",

@@ -202,6 +202,8 @@ def test_the_line_is_the_mistake_s_own(tmp_path: Path) -> None:
         ("", "is not a mapping"),
         ("? [1, 2]\n: x", "is not YAML"),
         ("name: \x00", "is not YAML"),
+        ("name: &a\n  rules: *a", "alias"),
+        ("[" * 5000, "is not YAML"),
     ],
 )
 def test_what_is_no_rule_set_is_refused(tmp_path: Path, text: str, says: str) -> None:

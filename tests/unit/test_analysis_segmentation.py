@@ -275,7 +275,7 @@ activities_strategy = st.lists(
         distinct_key_actions=st.integers(0, 300),
         active_days=st.integers(2, 28),
         sessions=st.integers(0, 100),
-        session_minutes=st.floats(0, 1e5),
+        session_minutes=st.one_of(st.floats(0, 1e5), st.just(float("nan"))),
         completed=st.integers(0, 2),
         relative_log_duration=st.floats(-8, 8),
     ),
@@ -294,6 +294,7 @@ def test_any_activities_give_every_user_one_segment(
     assert [u.user for u in found.users] == sorted(a.user for a in activities)
     assert sum(sizes(found).values()) == len(activities)
     assert all(0 < u.membership <= 1 for u in found.users)
+    json.dumps([dataclasses.asdict(u) for u in found.users], allow_nan=False)
 
 
 def test_users_without_completions_are_placed_by_what_else_they_do() -> None:

@@ -18,7 +18,9 @@ from analyzer_service.ingest.spans import SPAN_KINDS, STATUS_CODES
 names = st.text(max_size=12)
 scalars = st.text(max_size=200) | st.booleans() | st.integers(-(2**63), 2**63 - 1)
 contents = scalars | st.lists(scalars, max_size=3) | st.dictionaries(names, scalars, max_size=3)
-bags = st.dictionaries(names.filter(lambda name: not name.startswith(("user.", "http."))), contents)
+bags = st.dictionaries(
+    names.filter(lambda name: not name.startswith(("user.", "enduser.", "http."))), contents
+)
 times = st.integers(0, 2**63 - 1)
 trace_ids = st.binary(min_size=16, max_size=16).filter(any)
 span_ids = st.binary(min_size=8, max_size=8).filter(any)

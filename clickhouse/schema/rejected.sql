@@ -1,0 +1,13 @@
+CREATE TABLE rejected
+(
+    `ingest_time` DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC'),
+    `source` LowCardinality(String),
+    `reason` LowCardinality(String),
+    `detail` String CODEC(ZSTD(3)),
+    `record` String CODEC(ZSTD(3))
+)
+ENGINE = MergeTree
+PARTITION BY toDate(ingest_time)
+ORDER BY (source, reason, ingest_time)
+TTL toDate(ingest_time) + toIntervalDay(180)
+SETTINGS non_replicated_deduplication_window = 10000, ttl_only_drop_parts = 1;

@@ -367,8 +367,11 @@ class Analyzer:
                 )
             )
         except BaseException as error:
-            said = str(error) if isinstance(error, AnalyzerError) else type(error).__name__
-            self._record(replace(current, status=AnalysisStatus.FAILED, error=said, phase=""))
+            known = (
+                error if isinstance(error, AnalyzerError) else AnalyzerError(type(error).__name__)
+            )
+            failed = replace(current, status=AnalysisStatus.FAILED, phase="")
+            self._record(replace(failed, error=str(known), reason=known.reason))
             raise
         finally:
             self._live.pop(analysis.analysis_id, None)

@@ -265,6 +265,8 @@ class Analysis:
     segment_sizes: Mapping[Segment, int]
     challenges: int
     error: str
+    reason: str = ""
+    """Why it failed, for programs: the ``reason`` of an error class."""
     phase: str = ""
     """What a running analysis is doing: settling, features, segments, rules, results."""
 

@@ -177,3 +177,8 @@ OUTCOMES: Mapping[type[AnalyzerError], tuple[str, int]] = {
     RoleError: ("PERMISSION_DENIED", 9),
 }
 """gRPC status name and process exit code of every error class."""
+
+
+def error_for(reason: str) -> type[AnalyzerError]:
+    """Return the class with a reason; the root for one that no class has."""
+    return next((kind for kind in OUTCOMES if kind.reason == reason), AnalyzerError)

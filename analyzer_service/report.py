@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from analyzer_service.domain import RATED_SEGMENTS, Analysis, Challenge
+from analyzer_service.domain import RATED_SEGMENTS, Analysis, Challenge, UserReport
 
 
 def build_report(analysis: Analysis, challenges: Sequence[Challenge]) -> dict[str, object]:
@@ -26,11 +26,12 @@ def build_report(analysis: Analysis, challenges: Sequence[Challenge]) -> dict[st
             segment.value: analysis.segment_sizes.get(segment, 0) for segment in RATED_SEGMENTS
         },
         "challenges_total": analysis.challenges,
-        "challenges": [_challenge(challenge) for challenge in challenges],
+        "challenges": [challenge_document(challenge) for challenge in challenges],
     }
 
 
-def _challenge(challenge: Challenge) -> dict[str, object]:
+def challenge_document(challenge: Challenge) -> dict[str, object]:
+    """Return one challenge as a report and the command line show it."""
     shares = {str(segment): challenge.evidence.get(segment, {}) for segment in RATED_SEGMENTS}
     details = {key: value for key, value in challenge.evidence.items() if key not in shares}
     return {
@@ -49,4 +50,27 @@ def _challenge(challenge: Challenge) -> dict[str, object]:
         "evidence": shares,
         "details": details,
         "example_trace_ids": list(challenge.example_trace_ids),
+    }
+
+
+def user_document(report: UserReport) -> dict[str, object]:
+    """Return one user as the command line shows it."""
+    segment = report.segment
+    return {
+        "user": segment.user,
+        "segment": segment.segment.value,
+        "membership": segment.membership,
+        "borderline": segment.borderline,
+        "features": dict(segment.features),
+        "bottlenecks": [
+            {
+                "stage": item.stage,
+                "status": item.status.value,
+                "rank": item.rank,
+                "challenge_id": item.challenge_id,
+                "time_lost_seconds": item.time_lost_seconds,
+                "share_of_time": item.share_of_time,
+            }
+            for item in report.bottlenecks
+        ],
     }

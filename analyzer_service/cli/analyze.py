@@ -10,7 +10,7 @@ from analyzer_service.cli import options
 from analyzer_service.cli.connection import connected
 from analyzer_service.cli.output import emit_facts, emit_json, say
 from analyzer_service.domain import Analysis, AnalysisRequest, AnalysisStatus
-from analyzer_service.errors import AnalyzerError, InvalidInputError
+from analyzer_service.errors import InvalidInputError, error_for
 
 if TYPE_CHECKING:
     from analyzer_service.server.interface import AnalyzerInterface
@@ -80,7 +80,7 @@ def watch(analyzer: AnalyzerInterface, analysis: Analysis) -> Analysis:
             phase = state.phase
             say(f"{phase} …")
     if newest.status is AnalysisStatus.FAILED:
-        raise AnalyzerError(
+        raise error_for(newest.reason)(
             f"The analysis failed: {newest.error}", hint=f"It is kept as {newest.analysis_id}."
         )
     return newest

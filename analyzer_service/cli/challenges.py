@@ -19,6 +19,7 @@ from analyzer_service.domain import (
     Grade,
 )
 from analyzer_service.errors import InvalidInputError
+from analyzer_service.report import challenge_document
 
 
 def command(
@@ -71,7 +72,7 @@ def command(
 
 def _emit_list(items: list[Challenge], total: int, *, json: bool) -> None:
     if json:
-        emit_json({"total": total, "challenges": items})
+        emit_json({"total": total, "challenges": [challenge_document(item) for item in items]})
         return
     emit_table(
         ("#rank", "=kind", "where, and id", "=grade", "#users", "#lost"),
@@ -93,7 +94,7 @@ def _emit_list(items: list[Challenge], total: int, *, json: bool) -> None:
 
 def _emit_one(item: Challenge, *, json: bool) -> None:
     if json:
-        emit_json(item)
+        emit_json({**challenge_document(item), "evidence_query": item.evidence_query})
         return
     emit_facts(
         {

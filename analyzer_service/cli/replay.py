@@ -19,6 +19,9 @@ def command(
         str, typer.Option(metavar="NAME|FILE", help="Shipped mapping or a YAML file.")
     ],
     endpoint: options.Endpoint = "127.0.0.1:4317",
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Forget where an interrupted replay stopped.")
+    ] = False,
     json: options.Json = False,
 ) -> None:
     """Turn a job log into telemetry; resumes if interrupted."""
@@ -29,8 +32,10 @@ def command(
     loaded = load_mapping(mapping)
     folder = Settings.load().state_folder / "replay"
     state = ReplayState.of(file, loaded, endpoint, folder=folder) if file.is_file() else None
+    if state is not None and from_start:
+        state.forget()
     if state is not None and state.rows_done:
-        say(f"Goes on after row {state.rows_done}; without {state.path} it would start over.")
+        say(f"Goes on after row {state.rows_done}; --from-start would send all again.")
     with progress_bar("Replaying", shown=not json) as advance, OtlpSender(endpoint) as sender:
         summary = replay(file, loaded, sender, progress=advance, state=state)
     for problem in summary.problems:

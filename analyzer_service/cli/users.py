@@ -10,6 +10,7 @@ from analyzer_service.cli import options
 from analyzer_service.cli.connection import collect, connected
 from analyzer_service.cli.output import emit_facts, emit_json, emit_table, length
 from analyzer_service.domain import Bottleneck, BottleneckStatus, Segment, UserReport
+from analyzer_service.report import user_document
 
 
 def command(
@@ -36,7 +37,7 @@ def command(
             limit,
         )
     if json:
-        emit_json({"total": total, "users": items})
+        emit_json({"total": total, "users": [user_document(item) for item in items]})
         return
     emit_table(
         ("=user", "=segment", "#member", "held up in"),
@@ -60,7 +61,7 @@ def _held_up(report: UserReport) -> list[Bottleneck]:
 
 def _emit_one(report: UserReport, *, json: bool) -> None:
     if json:
-        emit_json(report)
+        emit_json(user_document(report))
         return
     emit_facts(
         {

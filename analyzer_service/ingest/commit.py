@@ -1,18 +1,20 @@
 """Group commit: what many requests bring while one insert runs becomes the next insert.
 
 One thread per table writes. A request is answered when its own rows are stored, so that an
-acknowledgement survives a crash. An insert costs some 45 ms of processor time before its first row
-(parts of two tables, three dictionaries), so a small one waits a moment for requests that are being
-read already; a lone request waits for nobody.
+acknowledgement survives a crash; merging comes by itself when the store is slower than the
+senders, and a lone request waits for nobody.
+
+An insert refused for its content is tried again request by request; a request that is refused alone
+is taken apart row by row by a second thread, so that it delays nobody but its own sender.
 """
 
 from __future__ import annotations
 
 import logging
+import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -25,12 +27,6 @@ from analyzer_service.ingest.tables import DATA_FORMAT, RawTable
 
 INSERT_ROWS: Final = 65_536
 """Rows at which an insert is closed: the engine's own block size; larger inserts gain nothing."""
-
-ENOUGH_ROWS: Final = 8_192
-"""Rows from which an insert waits for nobody: its own cost is small against theirs."""
-
-LINGER_SECONDS: Final = 0.05
-"""How long a small insert waits for requests being read: about what it costs to do another one."""
 
 INSERT_BYTES: Final = 32 * 1024 * 1024
 """Bytes at which an insert is closed; the engine holds a few copies of an insert in memory."""
@@ -64,6 +60,12 @@ class WriteResult(Protocol):
 class RawSink(Protocol):
     """Where rows go; :class:`analyzer_service.store.writer.RawWriter` is one."""
 
+    def write_whole(
+        self, table: str, column_names: Sequence[str], payload: bytes, *, data_format: str
+    ) -> bool:
+        """Insert rows; False if refused for their content, StoreError if to be tried again."""
+        ...
+
     def write(
         self,
         table: str,
@@ -75,7 +77,7 @@ class RawSink(Protocol):
         split: Callable[[int, int], bytes],
         describe: Callable[[int], str],
     ) -> WriteResult:
-        """Insert rows; raise StoreError if the sender should try again."""
+        """Insert the rows that can be, reject the others; StoreError if to be tried again."""
         ...
 
     def reject_many(self, rejections: Sequence[tuple[str, str, str, str]]) -> None:
@@ -115,35 +117,26 @@ class Committer:
         self._queue_bytes = queue_bytes
         self._waiting: deque[_Batch] = deque()
         self._waiting_bytes = 0
-        self._waiting_rows = 0
-        self._being_read = 0
         self._closing = False
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._run, name=f"ingest-{table.name}", daemon=True)
+        self._refused: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        name = f"ingest-{table.name}"
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._apart = threading.Thread(target=self._salvage, name=f"{name}-refused", daemon=True)
 
     def start(self) -> None:
         """Begin to write."""
         self._thread.start()
+        self._apart.start()
 
     def stop(self) -> None:
         """Write what waits, then end."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join()
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Announce rows that are being read and will be committed next."""
-        with self._changed:
-            self._being_read += 1
-        try:
-            yield
-        finally:
-            # Nobody is woken: the commit that follows does that, with the rows to be had.
-            with self._changed:
-                self._being_read -= 1
+        for thread in (self._thread, self._apart):
+            if thread.is_alive():
+                thread.join()
 
     def commit(self, rows: list[bytes], rejections: Sequence[Rejection]) -> list[str]:
         """Store rows and keep rejections; return, once that is done, why which rows were refused.
@@ -170,26 +163,24 @@ class Committer:
                 raise RetryLaterError("the service is stopping: try again", overloaded=False)
             self._waiting.append(batch)
             self._waiting_bytes += batch.size
-            self._waiting_rows += len(batch.rows)
             self._changed.notify_all()
 
     def _has_room(self) -> bool:
         return self._closing or self._waiting_bytes < self._queue_bytes
 
-    def _worth_it(self) -> bool:
-        return self._closing or not self._being_read or self._waiting_rows >= ENOUGH_ROWS
-
     def _run(self) -> None:
         while batches := self._take():
             self._store(batches)
-            for batch in batches:
-                batch.done.set()
+        self._refused.put(None)
+
+    def _salvage(self) -> None:
+        while (batch := self._refused.get()) is not None:
+            self._settle([batch], self._take_apart)
 
     def _take(self) -> list[_Batch]:
         """Wait for batches and return as many as make one insert; none when it is time to end."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
-            self._changed.wait_for(self._worth_it, LINGER_SECONDS)
             taken: list[_Batch] = []
             rows = size = 0
             while self._waiting and (
@@ -200,30 +191,49 @@ class Committer:
                 rows += len(batch.rows)
                 size += batch.size
             self._waiting_bytes -= size
-            self._waiting_rows -= rows
             self._changed.notify_all()
             return taken
 
     def _store(self, batches: Sequence[_Batch]) -> None:
+        """Write batches as one insert; refused for their content, each by itself."""
+        if self._settle(batches, self._write):
+            return
+        if len(batches) == 1:
+            self._refused.put(batches[0])
+            return
+        for batch in batches:
+            self._store([batch])
+
+    def _settle(self, batches: Sequence[_Batch], work: Callable[[Sequence[_Batch]], bool]) -> bool:
+        """Do some work and answer the senders; False if it only says that the rows are refused."""
         try:
-            self._write(batches)
+            if not work(batches):
+                return False
             self._reject(batches)
         except StoreError as error:
             _log.warning("rows for %s wait for their senders to retry: %s", self._table.name, error)
-            failure = RetryLaterError("the store is not ready: try again", overloaded=False)
-            for batch in batches:
-                batch.failure = failure
+            _fail(batches, "the store is not ready: try again")
         except Exception:
             # The senders keep their rows and the thread lives on, whatever the fault is.
             _log.exception("writing %s failed", self._table.name)
-            failure = RetryLaterError("the store failed: try again", overloaded=False)
-            for batch in batches:
-                batch.failure = failure
+            _fail(batches, "the store failed: try again")
+        for batch in batches:
+            batch.done.set()
+        return True
 
-    def _write(self, batches: Sequence[_Batch]) -> None:
-        rows = [row for batch in batches for row in batch.rows]
-        if not rows:
-            return
+    def _write(self, batches: Sequence[_Batch]) -> bool:
+        payload = b"".join(row for batch in batches for row in batch.rows)
+        return not payload or self._sink.write_whole(
+            self._table.name, self._table.column_names, payload, data_format=DATA_FORMAT
+        )
+
+    def _take_apart(self, batches: Sequence[_Batch]) -> bool:
+        for batch in batches:
+            batch.refused = self._refusals(batch.rows)
+        return True
+
+    def _refusals(self, rows: Sequence[bytes]) -> list[str]:
+        """Store the rows that can be; return why each of the others cannot."""
         result = self._sink.write(
             self._table.name,
             self._table.column_names,
@@ -233,8 +243,7 @@ class Committer:
             split=lambda start, stop: b"".join(rows[start:stop]),
             describe=lambda row: self._describe(rows[row]),
         )
-        if result.rejected:
-            _hand_back(batches, dict(result.rejected))
+        return [reason for _, reason in result.rejected]
 
     def _reject(self, batches: Sequence[_Batch]) -> None:
         # Request by request: a request that is sent again is then recognised by the store.
@@ -250,10 +259,6 @@ class Committer:
         return shortened(orjson.dumps(record).decode(), RECORD_CHARACTERS)
 
 
-def _hand_back(batches: Sequence[_Batch], refused: Mapping[int, str]) -> None:
-    """Tell each batch which of its own rows the store refused."""
-    start = 0
+def _fail(batches: Sequence[_Batch], message: str) -> None:
     for batch in batches:
-        stop = start + len(batch.rows)
-        batch.refused = [reason for row, reason in refused.items() if start <= row < stop]
-        start = stop
+        batch.failure = RetryLaterError(message, overloaded=False)

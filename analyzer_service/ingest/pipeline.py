@@ -67,8 +67,7 @@ class Pipeline:
         before = len(findings.rejections)
         reader = self._reader(findings)
         try:
-            with self._committer.reading():
-                rows = reader.read(payload)
+            rows = reader.read(payload)
             refused = self._committer.commit(rows, findings.rejections)
         except UndecodableError:
             self.counters.refused(UNDECODABLE)

@@ -74,6 +74,7 @@ def analysis_to_proto(value: domain.Analysis) -> pb.Analysis:
         ],
         challenges=value.challenges,
         error=value.error,
+        reason=value.reason,
         phase=value.phase,
     )
 
@@ -102,6 +103,7 @@ def analysis_from_proto(message: pb.Analysis) -> domain.Analysis:
         },
         challenges=message.challenges,
         error=message.error,
+        reason=message.reason,
         phase=message.phase,
     )
 

@@ -275,7 +275,7 @@ class Store:
                 **arguments, settings=dict(settings), tz_mode="aware"
             )
         except ClickHouseError as error:
-            raise self._error(f"be opened at {self.url}", error) from None
+            raise self._error(f"be opened at {self.url}", error) from error
 
     def _error(self, what: str, error: ClickHouseError) -> StoreError:
         raised = store_error(what, error)

@@ -38,8 +38,9 @@ def evidence_query(
 
 
 def inline(sql: str, parameters: Mapping[str, object]) -> str:
-    """Write bound parameters into a query as literals."""
-    return _PARAMETER.sub(lambda found: _literal(parameters[found.group(1)]), sql)
+    """Write bound parameters into a query as literals, and leave out what introduces it."""
+    bare = "\n".join(line for line in sql.splitlines() if not line.startswith("--"))
+    return _PARAMETER.sub(lambda found: _literal(parameters[found.group(1)]), bare)
 
 
 def _literal(value: object) -> str:

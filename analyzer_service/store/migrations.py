@@ -16,8 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from analyzer_service import resources
-from analyzer_service.errors import SchemaError
+from analyzer_service.errors import SchemaError, StoreError
 from analyzer_service.store.connect import Store
+from analyzer_service.store.faults import engine_code
 from analyzer_service.store.statements import split_statements
 
 LEDGER = """
@@ -33,6 +34,9 @@ ENGINE = ReplacingMergeTree(applied_time)
 ORDER BY version
 SETTINGS non_replicated_deduplication_window = 100
 """
+
+UNKNOWN_DATABASE = 81
+"""The engine's code for a server's database that is still to be created."""
 
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _one_at_a_time = threading.Lock()
@@ -203,10 +207,15 @@ def _apply(store: Store, migration: Migration) -> None:
 
 
 def _applied(store: Store) -> dict[int, tuple[str, datetime]]:
-    known = store.query(
-        "SELECT count() FROM system.tables"
-        " WHERE database = currentDatabase() AND name = 'schema_migrations'"
-    )
+    try:
+        known = store.query(
+            "SELECT count() FROM system.tables"
+            " WHERE database = currentDatabase() AND name = 'schema_migrations'"
+        )
+    except StoreError as error:
+        if engine_code(error) == UNKNOWN_DATABASE:
+            return {}
+        raise
     if not known[0][0]:
         return {}
     rows = store.query(

@@ -305,6 +305,7 @@ def _analysis(row: Sequence[Any]) -> Analysis:
         segment_sizes={Segment(name): int(size) for name, size in sorted(row[12].items())},
         challenges=int(row[13]),
         error=row[14],
+        reason=str(detail.get("reason", "")),
         phase=str(detail.get("phase", "")),
     )
 

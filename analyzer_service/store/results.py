@@ -44,7 +44,7 @@ class ResultWriter:
                     {segment.value: size for segment, size in analysis.segment_sizes.items()},
                     analysis.challenges,
                     analysis.error,
-                    json.dumps({"phase": analysis.phase}),
+                    json.dumps({"phase": analysis.phase, "reason": analysis.reason}),
                 ]
             ],
         )  # fmt: skip

@@ -92,7 +92,8 @@ SELECT
     SpanAttributes['mlp.target.id'] AS target_id,
     rule AS map_rule,
     mapped.5 AS map_version,
-    if(threshold = '', 1, 1 / (1 - reinterpretAsUInt64(reverse(unhex(rightPad(threshold, 14, '0')))) / 72057594037927936)) AS weight,
+    if(threshold = '', 1, 72057594037927936
+        / (72057594037927936 - reinterpretAsUInt64(reverse(unhex(rightPad(threshold, 14, '0')))))) AS weight,
     mapFilter((key, value) -> key IN (
         'service.version', 'deployment.environment.name', 'vcs.ref.head.revision', 'mlp.team',
         'mlp.dataset.id', 'mlp.dataset.version', 'mlp.model.id', 'mlp.resource.class',

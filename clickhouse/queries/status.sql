@@ -22,7 +22,7 @@ ORDER BY source;
 -- name: status_rejected
 -- What could not be stored, by source and reason.
 SELECT source, reason, count() AS records
-FROM rejected
+FROM rejected FINAL
 GROUP BY source, reason
 ORDER BY source, reason;
 

@@ -95,14 +95,14 @@ def test_the_report_shows_the_papers_table(command: Command) -> None:
 
 def test_filters_and_limits_select(command: Command) -> None:
     found = document(command, "challenges", "--kind", "simplicity_of_platform")
-    assert [item["challenge_id"] for item in found["challenges"]] == ["ch-2"]
+    assert [item["id"] for item in found["challenges"]] == ["ch-2"]
     found = document(command, "challenges", "--stage", "model_training")
-    assert [item["challenge_id"] for item in found["challenges"]] == ["ch-1"]
+    assert [item["id"] for item in found["challenges"]] == ["ch-1"]
     found = document(command, "challenges", "--limit", "1")
     assert (len(found["challenges"]), found["total"]) == (1, 2)
     assert len(document(command, "challenges", "--limit", "0")["challenges"]) == 2
     found = document(command, "users", "--segment", "beginner")
-    assert [item["segment"]["user"] for item in found["users"]] == [BEGINNER]
+    assert [item["user"] for item in found["users"]] == [BEGINNER]
 
 
 def test_sql_gives_objects_and_numbers_repeated_names(command: Command) -> None:

@@ -483,12 +483,12 @@ class Gated(RawWriter):
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.gate = threading.Event()
-        self.inserts: list[int] = []
+        self.inserts = 0
 
-    def write(self, table: str, *arguments: Any, **named: Any) -> Any:
-        self.inserts.append(named["rows"])
+    def write_whole(self, *arguments: Any, **named: Any) -> bool:
+        self.inserts += 1
         assert self.gate.wait(20)
-        return super().write(table, *arguments, **named)
+        return super().write_whole(*arguments, **named)
 
 
 def _gated(store: Store) -> tuple[Gated, Running]:
@@ -520,7 +520,7 @@ def test_requests_that_wait_become_one_insert_and_none_is_answered_early(store: 
     sink, running = _gated(store)
     answers: list[Any] = []
     threads = _send(running, 1, answers)
-    _until(lambda: sink.inserts == [1])
+    _until(lambda: sink.inserts == 1)
     threads += _send(running, 12, answers)
     waiting = running.receiver._committers[0]._waiting
     _until(lambda: len(waiting) == 12)
@@ -529,7 +529,7 @@ def test_requests_that_wait_become_one_insert_and_none_is_answered_early(store: 
     for thread in threads:
         thread.join()
     assert len(answers) == 13
-    assert sink.inserts == [1, 12]
+    assert sink.inserts == 2
     assert running.rows("SELECT count() FROM otel_traces") == [(13,)]
     running.receiver.stop(1)
 
@@ -571,6 +571,49 @@ def test_one_record_that_can_never_be_stored_delays_nothing(running: Running) ->
     assert (source, reason) == ("traces", "violated_constraint")
     assert json.loads(record)["SpanAttributes"] == {"kept": "yes"}
     assert running.receiver.statistics.traces.rejected == {"store": 1}
+
+
+class Dissecting(RawWriter):
+    """A writer that holds a refused request back while it is taken apart."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.begun = threading.Event()
+        self.finish = threading.Event()
+
+    def write(self, *arguments: Any, **named: Any) -> Any:
+        self.begun.set()
+        assert self.finish.wait(20)
+        return super().write(*arguments, **named)
+
+
+def test_a_request_that_is_taken_apart_holds_up_only_its_own_sender(store: Store) -> None:
+    store.execute("TRUNCATE TABLE otel_traces")
+    sink = Dissecting(store)
+    running = Running(store, Receiver(sink, settings=SETTINGS))
+    running.receiver.start()
+    store.execute("ALTER TABLE otel_traces ADD CONSTRAINT poison CHECK SpanName != 'poison'")
+    try:
+        refused: list[Any] = []
+        spans = [fresh_span(name="poison" if n % 3 == 0 else "good") for n in range(30)]
+        bad = traces(*spans).SerializeToString()
+        sender = threading.Thread(target=lambda: refused.append(running.export(bad)))
+        sender.start()
+        assert sink.begun.wait(20)
+        answers: list[Any] = []
+        for thread in _send(running, 8, answers):
+            thread.join()
+        assert len(answers) == 8
+        assert running.rows("SELECT count() FROM otel_traces") == [(8,)]
+        assert refused == []
+        sink.finish.set()
+        sender.join()
+    finally:
+        sink.finish.set()
+        store.execute("ALTER TABLE otel_traces DROP CONSTRAINT poison")
+        running.receiver.stop(5)
+    assert refused[0].partial_success.rejected_spans == 10
+    assert running.rows("SELECT count() FROM otel_traces") == [(28,)]
 
 
 def test_a_store_that_fails_asks_senders_to_try_again(running: Running) -> None:

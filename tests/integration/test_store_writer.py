@@ -92,7 +92,7 @@ def test_bad_rows_are_taken_out_one_by_one(store: Store) -> None:
 
 def test_a_batch_that_can_never_be_stored_ends_soon(store: Store) -> None:
     started = time.monotonic()
-    result = write(store, ["{"] * 60)
+    result = write(store, [f"{{{number}" for number in range(60)])
     assert result.stored == 0
     assert len(result.rejected) == 60
     assert counts(store) == (0, 0, 60)

@@ -279,6 +279,7 @@ class Analysis(_message.Message):
     CHALLENGES_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     analysis_id: _builtins.str
     """Identity; results refer to it."""
     status: Global___AnalysisStatus.ValueType
@@ -299,6 +300,8 @@ class Analysis(_message.Message):
     """Why it failed; empty otherwise."""
     phase: _builtins.str
     """What it is doing while it runs: settling, features, segments, rules, results."""
+    reason: _builtins.str
+    """Why it failed, for programs, such as NOTHING_TO_ANALYZE; empty otherwise."""
     @_builtins.property
     def created_time(self) -> _timestamp_pb2.Timestamp:
         """When it was asked for."""
@@ -337,10 +340,11 @@ class Analysis(_message.Message):
         challenges: _builtins.int = ...,
         error: _builtins.str = ...,
         phase: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_time", b"created_time", "known_at", b"known_at", "updated_time", b"updated_time", "window", b"window"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis_id", b"analysis_id", "challenges", b"challenges", "created_time", b"created_time", "error", b"error", "known_at", b"known_at", "phase", b"phase", "preset", b"preset", "rated", b"rated", "rule_set", b"rule_set", "rule_set_version", b"rule_set_version", "segment_sizes", b"segment_sizes", "status", b"status", "unrated", b"unrated", "updated_time", b"updated_time", "window", b"window"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis_id", b"analysis_id", "challenges", b"challenges", "created_time", b"created_time", "error", b"error", "known_at", b"known_at", "phase", b"phase", "preset", b"preset", "rated", b"rated", "reason", b"reason", "rule_set", b"rule_set", "rule_set_version", b"rule_set_version", "segment_sizes", b"segment_sizes", "status", b"status", "unrated", b"unrated", "updated_time", b"updated_time", "window", b"window"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 import importlib.metadata
-import logging
-import threading
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from analyzer_service.analysis.rules import (
-    RuleSet,
-    load_rule_set,
-    parse_rule_set,
-    shipped_rule_sets,
-)
-from analyzer_service.analysis.segmentation import Preset
 from analyzer_service.clock import Clock
 from analyzer_service.domain import (
     Analysis,
@@ -33,23 +23,17 @@ from analyzer_service.domain import (
     StoreStatus,
     UserReport,
 )
-from analyzer_service.errors import AnalyzerError, BusyError, InvalidInputError, NotFoundError
+from analyzer_service.errors import InvalidInputError, NotFoundError
 from analyzer_service.paging import page, page_limit, page_offset
 from analyzer_service.report import build_report
-from analyzer_service.run import choose_window, run_analysis
+from analyzer_service.runner import Runner
 from analyzer_service.store.answer import Answer
 from analyzer_service.store.connect import Store
 from analyzer_service.store.gate import QueryLimits
 from analyzer_service.store.migrations import latest_version
 from analyzer_service.store.reader import Reader
-from analyzer_service.store.results import ResultWriter
-from analyzer_service.store.settling import Settlement, settle
+from analyzer_service.store.settling import Settlement
 from analyzer_service.store.status import read_status
-
-LOGGER = logging.getLogger(__name__)
-
-WATCH_SECONDS: Final = 1.0
-"""A watcher looks again after this long even if nobody told it of a change."""
 
 ENDED: Final = frozenset({AnalysisStatus.SUCCEEDED, AnalysisStatus.FAILED})
 
@@ -58,10 +42,7 @@ REPORT_CHALLENGES: Final = 1000
 
 
 class Analyzer:
-    """Everything the service can do with a store; safe to call from many threads.
-
-    One analysis runs at a time, because settling and its results have one writer.
-    """
+    """Everything the service can do with a store; safe to call from many threads."""
 
     def __init__(
         self,
@@ -73,16 +54,9 @@ class Analyzer:
     ) -> None:
         """Work on an open, migrated store; analyses a stopped service left behind are failed."""
         self._store = store
-        self._clock = clock
-        self._stages = tuple(stages)
         self._limits = limits or QueryLimits()
         self._reader = Reader(store)
-        self._results = ResultWriter(store)
-        self._busy = threading.Lock()
-        self._changed = threading.Condition()
-        self._live: dict[str, Analysis] = {}
-        self._worker: threading.Thread | None = None
-        self._fail_orphans()
+        self._runner = Runner(store, clock, stages=stages)
 
     # --- running ----------------------------------------------------------------------------
     def start(self, request: AnalysisRequest) -> Analysis:
@@ -90,19 +64,9 @@ class Analyzer:
 
         Raises:
             BusyError: One is already running.
-            InvalidInputError: The rule set, preset or window cannot be used.
+            InvalidInputError: The rule set or preset cannot be used.
         """
-        rule_set, preset = _check(request)
-        self._acquire()
-        analysis = self._record(_new(rule_set, preset, self._clock))
-        self._worker = threading.Thread(
-            target=self._run_quietly,
-            args=(analysis, request, rule_set, preset),
-            name="analysis",
-            daemon=True,
-        )
-        self._worker.start()
-        return analysis
+        return self._runner.start(request)
 
     def run(self, request: AnalysisRequest) -> Analysis:
         """Analyse to the end in this thread.
@@ -110,18 +74,11 @@ class Analyzer:
         Raises:
             AnalyzerError: What went wrong; the failed run is recorded too.
         """
-        rule_set, preset = _check(request)
-        self._acquire()
-        analysis = self._record(_new(rule_set, preset, self._clock))
-        return self._run(analysis, request, rule_set, preset)
+        return self._runner.run(request)
 
     def settle(self) -> Settlement:
-        """Settle what has arrived; waits for a running analysis.
-
-        An analysis begins with it, so calling it is needed only to settle without analysing.
-        """
-        with self._busy:
-            return settle(self._store, self._clock, stages=self._stages)
+        """Settle what has arrived; an analysis begins with it, too."""
+        return self._runner.settle()
 
     def watch(self, analysis_id: str) -> Iterator[Analysis]:
         """Yield the analysis now and whenever it changes, until it has ended."""
@@ -133,9 +90,7 @@ class Analyzer:
                 seen = current
             if current.status in ENDED:
                 return
-            with self._changed:
-                if self._live.get(current.analysis_id) == seen:
-                    self._changed.wait(WATCH_SECONDS)
+            self._runner.wait_for_change(current)
 
     # --- reading ----------------------------------------------------------------------------
     def get_analysis(self, analysis_id: str = "") -> Analysis:
@@ -149,7 +104,7 @@ class Analyzer:
                     hint="Run one with `mlp-analyzer analyze`.",
                 )
             return found
-        found = self._live.get(analysis_id) or self._reader.analysis(analysis_id)
+        found = self._runner.live(analysis_id) or self._reader.analysis(analysis_id)
         if found is None:
             raise _missing("analysis", analysis_id, "analysis_id")
         return found
@@ -310,126 +265,8 @@ class Analyzer:
 
     def close(self) -> None:
         """Wait for a running analysis and let the store go."""
-        if self._worker is not None:
-            self._worker.join()
+        self._runner.finish()
         self._store.close()
-
-    # --- inside -----------------------------------------------------------------------------
-    def _acquire(self) -> None:
-        if not self._busy.acquire(blocking=False):
-            raise BusyError(hint="Watch it, or try again when it has ended.")
-
-    def _run_quietly(
-        self, analysis: Analysis, request: AnalysisRequest, rule_set: RuleSet, preset: Preset
-    ) -> None:
-        try:
-            self._run(analysis, request, rule_set, preset)
-        except AnalyzerError as error:
-            LOGGER.warning("analysis %s failed: %s", analysis.analysis_id, error)
-        except Exception:
-            LOGGER.exception("analysis %s failed", analysis.analysis_id)
-
-    def _run(
-        self, analysis: Analysis, request: AnalysisRequest, rule_set: RuleSet, preset: Preset
-    ) -> Analysis:
-        """Run with the lock held; gives it back."""
-        current = analysis
-        try:
-            current = self._record(
-                replace(current, status=AnalysisStatus.RUNNING, phase="settling")
-            )
-            settlement = settle(self._store, self._clock, stages=self._stages)
-            window = choose_window(request, self._reader.newest_settled_day())
-            current = replace(current, window=window, known_at=settlement.known_at)
-
-            def say(phase: str) -> None:
-                self._record(replace(current, phase=phase))
-
-            findings = run_analysis(
-                self._reader,
-                self._results,
-                analysis_id=current.analysis_id,
-                window=window,
-                known_at=settlement.known_at,
-                rule_set=rule_set,
-                preset=preset,
-                phase=say,
-            )
-            return self._record(
-                replace(
-                    current,
-                    status=AnalysisStatus.SUCCEEDED,
-                    rated=findings.rated,
-                    unrated=findings.unrated,
-                    segment_sizes=findings.segment_sizes,
-                    challenges=findings.challenges,
-                    phase="",
-                )
-            )
-        except BaseException as error:
-            known = (
-                error if isinstance(error, AnalyzerError) else AnalyzerError(type(error).__name__)
-            )
-            failed = replace(current, status=AnalysisStatus.FAILED, phase="")
-            self._record(replace(failed, error=str(known), reason=known.reason))
-            raise
-        finally:
-            self._live.pop(analysis.analysis_id, None)
-            self._busy.release()
-
-    def _record(self, analysis: Analysis) -> Analysis:
-        """Store how an analysis stands and tell its watchers."""
-        stamped = replace(analysis, updated_time=self._clock.now())
-        self._results.analysis(stamped)
-        with self._changed:
-            self._live[stamped.analysis_id] = stamped
-            self._changed.notify_all()
-        return stamped
-
-    def _fail_orphans(self) -> None:
-        """An analysis that a stopped service left unfinished will never finish."""
-        for analysis in self._reader.unfinished_analyses():
-            self._results.analysis(
-                replace(
-                    analysis,
-                    status=AnalysisStatus.FAILED,
-                    updated_time=self._clock.now(),
-                    error="The service stopped before the analysis ended.",
-                )
-            )
-
-
-def _check(request: AnalysisRequest) -> tuple[RuleSet, Preset]:
-    if request.rule_set_yaml:
-        return parse_rule_set(request.rule_set_yaml, request.rule_set), Preset.named(request.preset)
-    # Only names: a caller from elsewhere must not have the service read a file of its choice.
-    if request.rule_set not in shipped_rule_sets():
-        raise InvalidInputError(
-            f"There is no rule set {request.rule_set!r}.",
-            field="rule_set",
-            hint=f"Shipped are {', '.join(shipped_rule_sets())}; send one of your own as YAML.",
-        )
-    return load_rule_set(request.rule_set), Preset.named(request.preset)
-
-
-def _new(rule_set: RuleSet, preset: Preset, clock: Clock) -> Analysis:
-    now = clock.now()
-    return Analysis(
-        analysis_id=f"an-{uuid.uuid4().hex[:16]}",
-        status=AnalysisStatus.PENDING,
-        created_time=now,
-        updated_time=now,
-        window=None,
-        known_at=None,
-        rule_set=rule_set.name,
-        rule_set_version=str(rule_set.version),
-        preset=preset.value,
-        rated=0,
-        unrated=0,
-        segment_sizes={},
-        challenges=0,
-        error="",
-    )
 
 
 def _repeats(challenge: Challenge) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 ANALYSES = ((10_000_000, 1_000), (10_000_000, 100_000))
 ROWS = 400_000
+SCENARIOS = (("paper-2020", "paper"), ("paper-2020-hard", "paper"), ("paper-2020", "calibrated"))
 SLICE_ANALYSES = ((200_000, 1_000),)
 SLICE_ROWS = 20_000
 
@@ -54,6 +55,10 @@ def main() -> None:
         },
         "ingest": child("ingest", "--rows", str(SLICE_ROWS if small else ROWS)),
         "analysis": [],
+        "scenarios": [
+            child("scenarios", "--scenario", scenario, "--rules", rules)
+            for scenario, rules in (() if small else SCENARIOS)
+        ],
     }
     for signals, users in SLICE_ANALYSES if small else ANALYSES:
         with tempfile.TemporaryDirectory() as folder:

@@ -70,7 +70,7 @@ _EXISTS = re.compile(rf"EXISTS (?:TABLE )?{_NAME}")
 _SHOW_TABLES = re.compile(r"SHOW TABLES(?: FROM `?(?P<database>\w+)`?)?")
 _TABLE_NODE = re.compile(r" +TableIdentifier (\S+)")
 _TABLE_RESOLVED = re.compile(r"\s*TABLE id: .*?\btable_name: ([^,\s]+)")
-_CTE = re.compile(r"\b(?:WITH|WITH RECURSIVE|,) `?(\w+)`? AS \(", re.I)
+_CTE = re.compile(r"(?:\bWITH(?: RECURSIVE)?|,) `?(\w+)`? AS \(")
 _ESCAPE = re.compile(r"\\(.)", re.S)
 _ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "0": "\0"}
 
@@ -193,9 +193,7 @@ class RawQueries:
         engine = gate._engine(client)  # noqa: SLF001
         own = question.known.get(text) or _own_query(text, engine.database)
         if own is not None:
-            return RawAnswer(
-                data_format, _read(client, own, data_format, {}, lease, limits), lease
-            )
+            return RawAnswer(data_format, _read(client, own, data_format, {}, lease, limits), lease)
         bound = _bound(text, question.parameters)
         tree = _explain(client, f"EXPLAIN AST SELECT * FROM ({text})", bound)
         check_tree(tree, database=engine.database, functions=engine.functions)
@@ -207,9 +205,7 @@ class RawQueries:
             found = (match.group(1) for line in resolved if (match := _TABLE_RESOLVED.match(line)))
             _check_tables(found, question.tables, cte=set())
         sql = f"SELECT * FROM ({text})"
-        return RawAnswer(
-            data_format, _read(client, sql, data_format, bound, lease, limits), lease
-        )
+        return RawAnswer(data_format, _read(client, sql, data_format, bound, lease, limits), lease)
 
 
 def insert_bytes(
@@ -336,7 +332,10 @@ def _check_tables(names: Iterator[str], allowed: frozenset[str], *, cte: set[str
     for name in names:
         database, _, table = name.rpartition(".")
         table = table.strip("`")
-        system = database.strip("`").lower() in (*SYSTEM_DATABASES, "_temporary_and_external_tables")
+        system = database.strip("`").lower() in (
+            *SYSTEM_DATABASES,
+            "_temporary_and_external_tables",
+        )
         if not system and table not in allowed and name not in cte:
             raise QueryRefusedError(
                 f"The query is not run: a reader may not read {table}.",

@@ -246,7 +246,8 @@ SELECT
     any(failures.failures) AS failures,
     countIf(outcome = 'error' AND signal_id IN (SELECT signal_id FROM settling_propagated)) AS propagated,
     countIf(user_key = toFixedString('', 16)) AS without_user,
-    countIf(stage = '') AS unmapped,
+    -- A session begins and ends nowhere in particular.
+    countIf(stage = '' AND action NOT IN ('session.start', 'session.end')) AS unmapped,
     countIf(stage != '' AND stage NOT IN {stages:Array(String)}) AS unknown_stage
 FROM settling_signals
 LEFT JOIN attempts ON attempts.event_day = settling_signals.event_day

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import venv
@@ -30,9 +31,10 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("clean")
     venv.create(home, with_pip=True)
     lock = home / "constraints.txt"
-    pins = [line.split(" ")[0] for line in (ROOT / "requirements.lock").read_text().splitlines()
-            if "==" in line and not line.startswith((" ", "#"))]  # fmt: skip
-    lock.write_text("\n".join(pins) + "\n")
+    # As constraints, the lock's lines may carry neither hashes nor extras.
+    locked = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    pins = re.findall(r"^([\w.-]+)(?:\[[^]]*\])?(==[^\\\n]+)", locked, re.M)
+    lock.write_text("".join(f"{name}{version}\n" for name, version in pins))
     pip = [
         str(home / "bin" / "python"),
         "-m",

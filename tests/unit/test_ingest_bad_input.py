@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import contextlib
 import os
 
 import pytest
@@ -198,10 +199,9 @@ def test_any_bytes_are_read_or_refused(payload):
 def test_one_flipped_byte_never_breaks_the_reader(position, change):
     payload = bytearray(traces(span({"a": [1, {"b": 2.5}]}), span({"c": "d"})).SerializeToString())
     payload[position % len(payload)] ^= change
-    try:
+    # Anything but these two ends is an error of ours.
+    with contextlib.suppress(UndecodableError):
         Reading(bytes(payload))
-    except UndecodableError:
-        assert True
 
 
 def test_random_bodies_are_refused():

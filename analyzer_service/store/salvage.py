@@ -1,0 +1,38 @@
+"""The rows of a block that was refused, one by one, so that only the bad ones are lost."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from analyzer_service.errors import StoreError
+from analyzer_service.store.connect import Store
+
+SELF_DESCRIBING: Final = frozenset(
+    {"Arrow", "ArrowStream", "Native", "Parquet", "RowBinaryWithNamesAndTypes", "JSONEachRow"}
+)
+"""Formats whose data says what its columns are."""
+
+
+def json_rows(store: Store, payload: bytes, data_format: str) -> list[bytes]:
+    """Return the rows of a payload as JSON objects, read by the engine itself.
+
+    Args:
+        store: an embedded store.
+        payload: rows in a format that describes itself.
+        data_format: which one.
+
+    Raises:
+        StoreError: the engine cannot tell the rows apart.
+    """
+    if not store.embedded or data_format not in SELF_DESCRIBING:
+        raise StoreError(f"The rows of {data_format} cannot be told apart.")
+    with tempfile.TemporaryDirectory(prefix="mlp-analyzer-") as folder:
+        path = Path(folder, "rows")
+        path.write_bytes(payload)
+        with store._lend("read the rows of a block") as client:  # noqa: SLF001 - same package
+            text = client.raw_query(
+                f"SELECT * FROM file('{path}', '{data_format}')", fmt="JSONEachRow"
+            )
+    return text.splitlines()

@@ -36,6 +36,9 @@ proto: $(STAMP) ## regenerate the gRPC code from analyzer.proto
 		--python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. \
 		analyzer_service/api/v1/analyzer.proto
 
+collector: ## build the Collector distribution of collector-config/ (needs Go 1.26)
+	collector-config/build
+
 schema: $(STAMP) ## regenerate clickhouse/schema from the migrations
 	$(BIN)/python -m analyzer_service.store.schema
 
@@ -46,4 +49,4 @@ lock: $(STAMP) ## re-resolve requirements.lock from pyproject.toml
 bench: $(STAMP) ## measure, as ratios in one run, and write benchmarks/results
 	$(BIN)/python -m benchmarks
 
-.PHONY: help setup demo test lint proto schema lock bench
+.PHONY: help setup demo test lint collector proto schema lock bench

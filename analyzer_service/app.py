@@ -10,10 +10,11 @@ from typing import Self
 from analyzer_service.analyzer import Analyzer
 from analyzer_service.clock import SystemClock
 from analyzer_service.domain import AnalysisRequest
+from analyzer_service.endpoint import Endpoint, EndpointSettings
 from analyzer_service.ingest import IngestSettings, Receiver
 from analyzer_service.scheduler import Scheduler
 from analyzer_service.server.grpc_server import GrpcServer, TlsFiles
-from analyzer_service.server.tokens import load_tokens
+from analyzer_service.server.tokens import Role, Tokens, load_tokens
 from analyzer_service.settings import Settings
 from analyzer_service.store.connect import Store, open_store
 from analyzer_service.store.gate import QueryLimits
@@ -56,6 +57,7 @@ class Service:
         self.grpc_port = 0
         self.otlp_grpc_port = 0
         self.otlp_http_port = 0
+        self.clickhouse_port = 0
 
     def start(self) -> None:
         """Open the store and listen; the ports are the real ones from then on.
@@ -77,11 +79,12 @@ class Service:
             scheduler = Scheduler(analyzer, request, interval_seconds=settings.interval_ms / 1000)
             scheduler.start()
             stack.callback(scheduler.stop)
+        tokens = load_tokens(settings.state_folder) if settings.authenticated else None
         server = GrpcServer(
             analyzer,
             host=settings.host,
             port=settings.grpc_port,
-            tokens=load_tokens(settings.state_folder) if settings.authenticated else None,
+            tokens=tokens,
             tls=_tls(settings),
             defaults=request,
             query_max_rows=settings.query_max_rows,
@@ -90,6 +93,12 @@ class Service:
         receiver = Receiver(RawWriter(store), settings=_ingest(settings))
         receiver.start()
         stack.callback(receiver.stop)
+        if store.embedded:
+            # A server's own clients reach it without us.
+            endpoint = _endpoint(store, settings, tokens)
+            endpoint.start()
+            stack.callback(endpoint.stop)
+            self.clickhouse_port = endpoint.port
         self.grpc_port = server.port
         self.otlp_grpc_port = receiver.grpc_port
         self.otlp_http_port = receiver.http_port
@@ -113,12 +122,31 @@ class Service:
 
 
 def _analyzer(store: Store, settings: Settings) -> Analyzer:
-    limits = QueryLimits(
+    return Analyzer(store, SystemClock(), stages=semconv.STAGES, limits=_limits(settings))
+
+
+def _limits(settings: Settings) -> QueryLimits:
+    return QueryLimits(
         result_rows=settings.query_max_rows,
         seconds=settings.query_timeout_ms / 1000,
         memory_bytes=settings.query_max_memory_bytes,
     )
-    return Analyzer(store, SystemClock(), stages=semconv.STAGES, limits=limits)
+
+
+def _endpoint(store: Store, settings: Settings, tokens: Tokens | None) -> Endpoint:
+    def role_of(_user: str, token: str) -> str | None:
+        return Role.OPERATOR if tokens is None else tokens.role_of(token)
+
+    return Endpoint(
+        store,
+        settings=EndpointSettings(
+            address=f"{settings.host}:{settings.clickhouse_port}",
+            allowed_hosts=settings.allowed_hosts,
+            limits=_limits(settings),
+            engine_threads=settings.engine_threads,
+        ),
+        authenticate=role_of,
+    )
 
 
 def _ingest(settings: Settings) -> IngestSettings:

@@ -91,7 +91,7 @@ def run_analysis(
     known_at: datetime,
     rule_set: RuleSet,
     preset: Preset,
-    phase: Callable[[str], None],
+    phase: Callable[[str], object],
 ) -> Findings:
     """Analyse a window and write what was found.
 

@@ -27,6 +27,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from analyzer_service.errors import SettingsError
 from analyzer_service.secret_files import read_or_create
+from otel_instrumentation import semconv
 
 PREFIX: Final = "MLP_ANALYZER_"
 
@@ -169,7 +170,7 @@ class Settings(BaseSettings):
         (), "Web origins that may send OTLP over HTTP.", "give origins with commas between them"
     )
     identity_headers: Names = _setting(
-        ("x-forwarded-user", "x-remote-user"),
+        semconv.IDENTITY_HEADERS,
         "Request headers that name the user, as span attributes carry them; first found wins.",
         "give header names with commas between them",
     )

@@ -29,6 +29,15 @@ SESSION_PREVIOUS_ID: Final = "session.previous_id"
 RAW_IDENTITY_ATTRIBUTES: Final = (USER_ID, ENDUSER_ID, USER_NAME, USER_EMAIL, USER_FULL_NAME)
 """Deleted by every receiver before a record is stored; the first two may name the user."""
 
+IDENTITY_HEADERS: Final = (
+    "x-forwarded-user",
+    "x-forwarded-preferred-username",
+    "x-auth-request-user",
+    "x-remote-user",
+)
+"""Headers by which the usual authenticating proxies tell an application its user, best first.
+Instrumentations that capture them write ``http.request.header.<name>``."""
+
 # --- where ---------------------------------------------------------------------------------
 STAGE: Final = "mlp.stage"
 COMPONENT: Final = "mlp.component"

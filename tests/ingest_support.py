@@ -17,11 +17,12 @@ from analyzer_service.ingest import tables
 from analyzer_service.ingest.attributes import AttributeReader
 from analyzer_service.ingest.findings import Findings
 from analyzer_service.ingest.frames import Tools
-from analyzer_service.ingest.identity import DEFAULT_IDENTITY_HEADERS, Identity
+from analyzer_service.ingest.identity import Identity
 from analyzer_service.ingest.logs import LogRows
 from analyzer_service.ingest.payload import PayloadReader
 from analyzer_service.ingest.rowbinary import RowReader
 from analyzer_service.ingest.spans import SpanRows
+from otel_instrumentation import semconv
 
 SALT = "pepper"
 MONDAY = 1_767_571_200 * 10**9
@@ -106,7 +107,7 @@ class Reading:
     def __init__(self, payload: bytes | Message, *, kind: str = "traces") -> None:
         raw = payload if isinstance(payload, bytes) else payload.SerializeToString()
         self.findings = Findings()
-        reader = AttributeReader(DEFAULT_IDENTITY_HEADERS)
+        reader = AttributeReader(semconv.IDENTITY_HEADERS)
         tools = Tools(reader, Identity(reader, SALT), self.findings, TOMORROW)
         table = tables.TRACES if kind == "traces" else tables.LOGS
         rows = SpanRows(tools) if kind == "traces" else LogRows(tools)

@@ -41,7 +41,7 @@ def command(
         int | None, typer.Option(metavar="PORT", help="OTLP over HTTP. [default: 4318]")
     ] = None,
     clickhouse_port: Annotated[
-        int | None, typer.Option(metavar="PORT", help="Reserved for ClickHouse's HTTP.")
+        int | None, typer.Option(metavar="PORT", help="ClickHouse's HTTP; 0: any. [default: 8123]")
     ] = None,
     web_port: Annotated[
         int | None, typer.Option(metavar="PORT", help="Reserved for the dashboard.")
@@ -89,6 +89,7 @@ def ports_of(service: Service) -> dict[str, int]:
         "grpc_port": service.grpc_port,
         "otlp_grpc_port": service.otlp_grpc_port,
         "otlp_http_port": service.otlp_http_port,
+        "clickhouse_port": service.clickhouse_port,
     }
 
 
@@ -100,6 +101,8 @@ def say_where(settings: Settings, service: Service) -> None:
     say(f"gRPC API   {host}:{service.grpc_port}")
     say(f"OTLP/gRPC  {host}:{service.otlp_grpc_port}")
     say(f"OTLP/HTTP  http://{host}:{service.otlp_http_port}")
+    if service.clickhouse_port:
+        say(f"ClickHouse http://{host}:{service.clickhouse_port}")
     say(f"Store      {without_password(settings.store)}")
     if settings.authenticated:
         from analyzer_service.server.tokens import tokens_file  # noqa: PLC0415

@@ -76,6 +76,11 @@ class AttributeReader:
                 if name not in (semconv.USER_ID, semconv.ENDUSER_ID)
             },
         }
+        self._ranks = {key: place for place, key in enumerate(self._marks)}
+
+    def rank(self, key: bytes) -> int:
+        """Return the place of an attribute among those with its mark: headers as configured."""
+        return self._ranks.get(key, len(self._ranks))
 
     def read(self, encoded: Iterable[bytes], findings: Findings) -> list[Attribute]:
         """Read attributes, in the order they came.

@@ -18,14 +18,6 @@ from analyzer_service.ingest.findings import Findings, quoted
 from otel_instrumentation import semconv
 from otel_instrumentation.privacy import pseudonym
 
-DEFAULT_IDENTITY_HEADERS: Final = (
-    "x-forwarded-user",
-    "x-forwarded-preferred-username",
-    "x-auth-request-user",
-    "x-remote-user",
-)
-"""Headers by which the usual authenticating proxies tell an application its user."""
-
 CACHED_USERS: Final = 100_000
 """Pseudonyms kept; hashing again is cheap, so the store of them is merely dropped when full."""
 
@@ -58,7 +50,7 @@ class Identity:
         marked = [attribute for attribute in attributes if attribute[2]]
         if not marked or (len(marked) == 1 and marked[0][2] == Mark.PSEUDONYM):
             return attributes
-        user = self._user(sorted(marked, key=_mark), inherited=inherited)
+        user = self._user(sorted(marked, key=self._rank), inherited=inherited)
         self._complain(marked, findings, found=user is not None)
         dropped = _RAW | {Mark.PSEUDONYM, Mark.OTHER_HASH}
         kept = [attribute for attribute in attributes if attribute[2] not in dropped]
@@ -77,6 +69,10 @@ class Identity:
             if attribute.mark in accepted and (name := _name(attribute)):
                 return self._pseudonym(name)
         return None
+
+    def _rank(self, attribute: Attribute) -> tuple[int, int]:
+        """Order attributes as they are believed: by mark, headers and routes as configured."""
+        return attribute.mark, self._reader.rank(attribute.key)
 
     def _pseudonym(self, name: bytes) -> Attribute:
         known = self._users.get(name)
@@ -112,10 +108,6 @@ def scrub(attributes: Iterable[Attribute]) -> list[Attribute]:
 def says_user(attributes: Iterable[Attribute]) -> bool:
     """Say whether settled attributes carry a pseudonym."""
     return any(attribute[2] == Mark.PSEUDONYM for attribute in attributes)
-
-
-def _mark(attribute: Attribute) -> int:
-    return attribute.mark
 
 
 def _name(attribute: Attribute) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from analyzer_service.ingest.identity import DEFAULT_IDENTITY_HEADERS
+from otel_instrumentation import semconv
 
 DEFAULT_GRPC_ADDRESS: Final = "127.0.0.1:4317"
 DEFAULT_HTTP_ADDRESS: Final = "127.0.0.1:4318"
@@ -37,7 +37,7 @@ class IngestSettings:
     grpc_address: str = DEFAULT_GRPC_ADDRESS
     http_address: str = DEFAULT_HTTP_ADDRESS
     salt: str = field(default="", repr=False)
-    identity_headers: tuple[str, ...] = DEFAULT_IDENTITY_HEADERS
+    identity_headers: tuple[str, ...] = semconv.IDENTITY_HEADERS
     max_body_bytes: int = DEFAULT_MAX_BODY_BYTES
     allowed_hosts: tuple[str, ...] = DEFAULT_ALLOWED_HOSTS
     cors_origins: tuple[str, ...] = ()

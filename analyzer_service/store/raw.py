@@ -1,4 +1,4 @@
-"""Users' SQL answered as bytes in one of the engine's formats, and inserts of such bytes.
+"""Users' SQL answered as bytes in one of the engine's formats.
 
 What ``gate`` does for rows as JSON text, this does for the formats clients of a ClickHouse server
 ask for, with their parameters: the same four steps, on the same kind of handle. Beyond it:
@@ -30,35 +30,16 @@ from analyzer_service.errors import (
 from analyzer_service.store import gate
 from analyzer_service.store.answer import Lease
 from analyzer_service.store.connect import Store
+from analyzer_service.store.faults import engine_code
+from analyzer_service.store.formats import BINARY, STREAMED, known_format
 from analyzer_service.store.gate import QueryLimits
 from analyzer_service.store.handles import Settings
 from analyzer_service.store.tree import SYSTEM_DATABASES, check_resolved, check_tree
 
-STREAMED: Final = frozenset(
-    {"Native", "RowBinary", "JSONEachRow", "CSV", "TabSeparated", "TabSeparatedRaw"}
-)
-"""Formats whose blocks simply follow each other, so that a long answer is never held whole."""
-
-WHOLE: Final = frozenset(
-    {
-        "Arrow", "ArrowStream", "CSVWithNames", "CSVWithNamesAndTypes", "JSON", "JSONColumns",
-        "JSONColumnsWithMetadata", "JSONCompact", "JSONCompactColumns", "JSONCompactEachRow",
-        "JSONCompactEachRowWithNames", "JSONCompactEachRowWithNamesAndTypes", "JSONCompactStrings",
-        "JSONStrings", "JSONStringsEachRow", "Markdown", "Parquet", "Pretty", "PrettyCompact",
-        "PrettyCompactMonoBlock", "PrettySpace", "RowBinaryWithNames", "RowBinaryWithNamesAndTypes",
-        "TabSeparatedWithNames", "TabSeparatedWithNamesAndTypes", "Values", "Vertical", "XML",
-    }
-)  # fmt: skip
-"""Formats with a head or a tail: answered in one piece, within the limit on bytes."""
-
-ALIASES: Final = {
-    "TSV": "TabSeparated",
-    "TSVRaw": "TabSeparatedRaw",
-    "TSVWithNames": "TabSeparatedWithNames",
-    "TSVWithNamesAndTypes": "TabSeparatedWithNamesAndTypes",
-    "NDJSON": "JSONEachRow",
-    "JSONLines": "JSONEachRow",
-}
+BINARY_COPIES: Final = 2
+TEXT_COPIES: Final = 8
+"""How much memory an answer held whole takes, in its own sizes (measured for JSON: seven). The
+engine's limits count none of it, so such an answer is sized by a query of its own first."""
 
 CHUNK_BYTES: Final = 1 << 20
 """How much of a streamed answer is taken at a time: large enough that calls do not count."""
@@ -71,8 +52,7 @@ _SHOW_TABLES = re.compile(r"SHOW TABLES(?: FROM `?(?P<database>\w+)`?)?")
 _TABLE_NODE = re.compile(r" +TableIdentifier (\S+)")
 _TABLE_RESOLVED = re.compile(r"\s*TABLE id: .*?\btable_name: ([^,\s]+)")
 _CTE = re.compile(r"(?:\bWITH(?: RECURSIVE)?|,) `?(\w+)`? AS \(")
-_ESCAPE = re.compile(r"\\(.)", re.S)
-_ESCAPED = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "0": "\0"}
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_]\w*):[^{}]+\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,30 +94,43 @@ class RawAnswer:
         self._lease.abort()
 
 
-def known_format(name: str) -> str:
-    """Return a format's own name.
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """A query that may run."""
 
-    Raises:
-        QueryFailedError: the name is none of a format that answers can have.
-    """
-    found = ALIASES.get(name, name)
-    if found not in STREAMED and found not in WHOLE:
-        raise QueryFailedError(
-            f"Unknown format {name} for an answer (UNKNOWN_FORMAT).",
-            hint=f"Known are: {', '.join(sorted(STREAMED | WHOLE))}.",
-        )
-    return found
+    sql: str
+    data_format: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    text: str = ""
+    """The user's own text; empty for a query of ours, whose answer is small."""
+
+    @property
+    def streamed(self) -> bool:
+        return bool(self.text) and self.data_format in STREAMED
+
+    @property
+    def measured(self) -> bool:
+        return bool(self.text)
 
 
 class RawQueries:
     """Runs users' queries over a store. Safe to use from many threads."""
 
-    def __init__(self, store: Store, *, threads: int | None = None) -> None:
-        self._handles = store._handles  # noqa: SLF001 - the same package's pool
+    def __init__(self, store: Store, *, limits: QueryLimits, threads: int | None = None) -> None:
+        """Prepare to run queries.
+
+        Args:
+            store: what they run over.
+            limits: of any query; a single one may have lower ones.
+            threads: how many a query may use; None leaves it to the engine.
+        """
+        self._handles = store._handles
+        self._limits = limits
         self._threads = threads
+        self._engine: gate._Engine | None = None
         self._all_tables: frozenset[str] | None = None
 
-    def ask(self, question: RawQuestion, limits: QueryLimits) -> RawAnswer:
+    def ask(self, question: RawQuestion, limits: QueryLimits | None = None) -> RawAnswer:
         """Check a user's query and start it.
 
         Raises:
@@ -145,30 +138,23 @@ class RawQueries:
             QueryLimitError: it asks for too much (also while iterating).
             QueryFailedError: the engine cannot run it; the engine's error is its cause.
         """
+        limits = limits or self._limits
         size = len(question.sql.encode("utf-8", "replace"))
         if size > limits.text_bytes:
             raise QueryRefusedError(
                 f"The query is {size} bytes long; the limit is {limits.text_bytes}."
             )
-        settings = self._settings(question, limits)
-        client = self._handles.take(settings)
-        lease = Lease(
-            lambda: self._handles.give_back(settings, client),
-            lambda: self._handles.discard(client),
-        )
         try:
-            return self._start(client, question, lease, limits)
+            # The service's own limits, whatever this query's: the trees have rows, too.
+            with self._handles.lend(self._limits.settings(threads=self._threads)) as client:
+                checked = self._checked(client, question)
+            return self._start(checked, self._settings(question, limits), limits.result_bytes)
         except ClickHouseError as error:
-            lease.abort()
             raise translate(error) from error
-        except BaseException:
-            lease.abort()
-            raise
 
     def _settings(self, question: RawQuestion, limits: QueryLimits) -> Settings:
         *ours, readonly = limits.settings(threads=self._threads)
-        extra: list[tuple[str, Any]] = [("max_result_bytes", limits.result_bytes)]
-        extra += sorted(question.settings.items())
+        extra: list[tuple[str, Any]] = sorted(question.settings.items())
         if question.tables is not None:
             hidden = sorted(self._tables() - question.tables)
             filters = ", ".join(f"'{name}': '0'" for name in hidden)
@@ -185,77 +171,72 @@ class RawQueries:
             self._all_tables = frozenset(str(name) for (name,) in rows)
         return self._all_tables
 
-    def _start(
-        self, client: Client, question: RawQuestion, lease: Lease, limits: QueryLimits
-    ) -> RawAnswer:
-        text, data_format = _cut_format(gate._formatted(client, question.sql))  # noqa: SLF001
+    def _checked(self, client: Client, question: RawQuestion) -> _Checked:
+        """Return what to run for a question."""
+        if self._engine is None:
+            self._engine = gate._engine(client)
+        text, data_format = _cut_format(gate._formatted(client, question.sql))
         data_format = known_format(data_format or question.data_format)
-        engine = gate._engine(client)  # noqa: SLF001
-        own = question.known.get(text) or _own_query(text, engine.database)
-        if own is not None:
-            return RawAnswer(data_format, _read(client, own, data_format, {}, lease, limits), lease)
+        sql = question.known.get(text) or _own_query(text, self._engine.database)
+        if sql is not None:
+            return _Checked(sql, data_format)
         bound = _bound(text, question.parameters)
-        tree = _explain(client, f"EXPLAIN AST SELECT * FROM ({text})", bound)
-        check_tree(tree, database=engine.database, functions=engine.functions)
-        if question.tables is not None:
-            _check_tables(_named(tree), question.tables, cte=set(_CTE.findall(text)))
-        resolved = _explain(client, f"EXPLAIN QUERY TREE passes = 1 SELECT * FROM ({text})", bound)
-        check_resolved(resolved, database=engine.database)
-        if question.tables is not None:
-            found = (match.group(1) for line in resolved if (match := _TABLE_RESOLVED.match(line)))
-            _check_tables(found, question.tables, cte=set())
-        sql = f"SELECT * FROM ({text})"
-        return RawAnswer(data_format, _read(client, sql, data_format, bound, lease, limits), lease)
+        _check(client, text, bound, question.tables, self._engine)
+        return _Checked(f"SELECT * FROM ({text})", data_format, bound, text)
 
-
-def insert_bytes(
-    store: Store,
-    table: str,
-    column_names: list[str],
-    payload: bytes,
-    *,
-    data_format: str,
-    settings: Mapping[str, str],
-) -> int:
-    """Insert bytes in a format and return the rows written; names must have been checked.
-
-    Like ``Store.insert`` but for the settings and the count.
-
-    Raises:
-        StoreError: the store did not take them.
-    """
-    with store._lend(f"insert into {table}", settings) as client:  # noqa: SLF001
-        summary = client.raw_insert(table, column_names, payload, fmt=data_format)
-    return int(summary.summary.get("written_rows", 0))
+    def _start(self, checked: _Checked, settings: Settings, result_bytes: int) -> RawAnswer:
+        client = self._handles.take(settings)
+        lease = Lease(
+            lambda: self._handles.give_back(settings, client),
+            lambda: self._handles.discard(client),
+        )
+        try:
+            chunks = _read(client, checked, lease, result_bytes)
+        except BaseException:
+            lease.abort()
+            raise
+        return RawAnswer(checked.data_format, chunks, lease)
 
 
 def translate(error: ClickHouseError) -> AnalyzerError:
     """Return the engine's error in our words."""
-    return gate._translate(error)  # noqa: SLF001
+    return gate._translate(error)
 
 
-def _read(
-    client: Client,
-    sql: str,
-    data_format: str,
-    parameters: dict[str, Any],
-    lease: Lease,
-    limits: QueryLimits,
-) -> Iterator[bytes]:
+def _read(client: Client, checked: _Checked, lease: Lease, result_bytes: int) -> Iterator[bytes]:
     """Start a query now; its bytes come out of the iterator."""
-    if data_format in STREAMED:
-        stream = client.raw_stream(sql, parameters=parameters or None, fmt=data_format)
+    parameters, data_format = checked.parameters or None, checked.data_format
+    stream: Any = io.BytesIO()
+    if checked.streamed:
+        stream = client.raw_stream(checked.sql, parameters=parameters, fmt=data_format)
         first = stream.read(CHUNK_BYTES)
     else:
-        stream = io.BytesIO()
-        first = client.raw_query(sql, parameters=parameters or None, fmt=data_format)
-    return _chunks(first, stream, lease, limits.result_bytes)
+        if checked.measured:
+            _check_size(client, checked, result_bytes)
+        first = client.raw_query(checked.sql, parameters=parameters, fmt=data_format)
+    return _chunks(first, stream, lease, result_bytes)
 
 
-def _chunks(first: bytes, stream: io.IOBase, lease: Lease, result_bytes: int) -> Iterator[bytes]:
+def _check_size(client: Client, checked: _Checked, result_bytes: int) -> None:
+    """Refuse an answer that would be too large to hold."""
+    binary = checked.data_format in BINARY
+    size = "byteSize(*)" if binary else "length(formatRowNoNewline('JSONEachRow', *))"
+    found = client.query(
+        f"SELECT sum({size}) FROM ({checked.text})", parameters=checked.parameters or None
+    ).result_rows[0][0]
+    limit = result_bytes // (BINARY_COPIES if binary else TEXT_COPIES)
+    if found > limit:
+        raise QueryLimitError(
+            f"The answer is longer than {limit} bytes, the limit of the format"
+            f" {checked.data_format}.",
+            hint=f"Aggregate, or ask for a format that streams: {', '.join(sorted(STREAMED))}.",
+        )
+
+
+def _chunks(first: bytes, stream: Any, lease: Lease, result_bytes: int) -> Iterator[bytes]:
     sent, chunk = 0, first
     try:
-        while chunk and lease.open:
+        while chunk:
             sent += len(chunk)
             if sent > result_bytes:
                 lease.abort()
@@ -266,7 +247,7 @@ def _chunks(first: bytes, stream: io.IOBase, lease: Lease, result_bytes: int) ->
             yield chunk
             if not lease.open:
                 return
-            chunk = stream.read(CHUNK_BYTES)  # type: ignore[attr-defined]
+            chunk = stream.read(CHUNK_BYTES)
     except ClickHouseError as error:
         lease.abort()
         raise translate(error) from error
@@ -308,24 +289,39 @@ def _own_query(text: str, database: str) -> str | None:
     return None
 
 
+def _check(
+    client: Client,
+    text: str,
+    bound: dict[str, Any],
+    tables: frozenset[str] | None,
+    engine: gate._Engine,
+) -> None:
+    """Check both trees of a query, with its parameters in place."""
+    tree = _explain(client, f"EXPLAIN AST SELECT * FROM ({text})", bound)
+    # The engine puts its own cast around a parameter's value.
+    plain = (line.replace("Function _CAST (", "Function CAST (") for line in tree)
+    check_tree(plain, database=engine.database, functions=engine.functions)
+    if tables is not None:
+        named = (match.group(1) for line in tree if (match := _TABLE_NODE.match(line)))
+        _check_tables(named, tables, cte=set(_CTE.findall(text)))
+    resolved = _explain(client, f"EXPLAIN QUERY TREE passes = 1 SELECT * FROM ({text})", bound)
+    check_resolved(resolved, database=engine.database)
+    if tables is not None:
+        found = (match.group(1) for line in resolved if (match := _TABLE_RESOLVED.match(line)))
+        _check_tables(found, tables, cte=set())
+
+
 def _explain(client: Client, sql: str, parameters: dict[str, Any]) -> list[str]:
     try:
         rows = client.query(sql, parameters=parameters or None).result_rows
     except ClickHouseError as error:
-        if gate.engine_code(error) == gate._SYNTAX_ERROR:  # noqa: SLF001
+        if engine_code(error) == gate._SYNTAX_ERROR:
             raise QueryRefusedError(
                 "Only one plain SELECT is run: no INSERT, SYSTEM, SET or INTO OUTFILE.",
                 hint="SHOW TABLES, SHOW DATABASES, EXISTS and DESCRIBE TABLE are answered too.",
             ) from None
         raise
     return [line for (cell,) in rows for line in str(cell).split("\n")]
-
-
-def _named(tree: list[str]) -> Iterator[str]:
-    for line in tree:
-        match = _TABLE_NODE.match(line)
-        if match:
-            yield match.group(1)
 
 
 def _check_tables(names: Iterator[str], allowed: frozenset[str], *, cte: set[str]) -> None:
@@ -343,14 +339,20 @@ def _check_tables(names: Iterator[str], allowed: frozenset[str], *, cte: set[str
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Escaped:
+    """A parameter's value as the engine takes it; the client passes what it does not know as text.
+
+    Escaping it again would be wrong for arrays and maps.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def _bound(text: str, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """Return the values of the parameters a text has; the client escapes them again."""
-    return {
-        name: None if value == r"\N" else _ESCAPE.sub(_unescaped, value)
-        for name, value in parameters.items()
-        if f"{{{name}:" in text
-    }
-
-
-def _unescaped(match: re.Match[str]) -> str:
-    return _ESCAPED.get(match.group(1), match.group(1))
+    """Return the values of those parameters a text has."""
+    placeholders = set(_PLACEHOLDER.findall(text))
+    return {name: _Escaped(value) for name, value in parameters.items() if name in placeholders}

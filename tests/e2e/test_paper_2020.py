@@ -34,6 +34,7 @@ class World:
         self.truth: dict[str, Any] = json.loads(truth.read_text(encoding="utf-8"))
         service.json("analyze", "--rules", "paper")
         self.report: dict[str, Any] = service.json("report")
+        self.status: dict[str, Any] = service.json("status")
         self.users: list[dict[str, Any]] = service.json("users", "--limit", "0")["users"]
 
 
@@ -52,7 +53,7 @@ def identity(challenge: dict[str, Any]) -> tuple[Any, ...]:
 
 def test_every_record_is_stored_once(world: World) -> None:
     sent = world.summary["spans"] + world.summary["events"]
-    status = world.service.json("status")
+    status = world.status
     stored = sum(source["stored"] for source in status["sources"])
     assert stored == sent >= 500_000
     assert status["rejected_by_reason"] == {}

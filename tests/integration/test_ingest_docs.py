@@ -13,11 +13,11 @@ import pytest
 from ingest_support import SALT
 from store_fixture import fresh_store
 
-from analyzer_service.ingest import IngestSettings, Receiver, commit, identity, values
+from analyzer_service.ingest import IngestSettings, Receiver, commit, values
 from analyzer_service.ingest.settings import DEFAULT_MAX_BODY_BYTES
 from analyzer_service.store.writer import RawWriter
+from otel_instrumentation import semconv
 from otel_instrumentation.privacy import pseudonym
-from otel_instrumentation.semconv import RAW_IDENTITY_ATTRIBUTES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ingest.md").read_text()
 
@@ -64,8 +64,8 @@ def test_the_example_is_stored(tmp_path: Path) -> None:
         f"more than {DEFAULT_MAX_BODY_BYTES // 1024**2} MiB",
         f"deeper than {values.MAX_NESTING} levels",
         f"waits {commit.QUEUE_WAIT_SECONDS:.0f} s",
-        *(f"`{name}`" for name in RAW_IDENTITY_ATTRIBUTES),
-        *(f"`http.request.header.{name}`" for name in identity.DEFAULT_IDENTITY_HEADERS),
+        *(f"`{name}`" for name in semconv.RAW_IDENTITY_ATTRIBUTES),
+        *(f"`http.request.header.{name}`" for name in semconv.IDENTITY_HEADERS),
     ],
 )
 def test_the_page_names(fact: str) -> None:

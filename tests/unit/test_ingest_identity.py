@@ -30,6 +30,14 @@ NAMES = ("user.id", "enduser.id", "user.name", "user.email", "user.full_name")
         ({"http.request.header.x-forwarded-user": ["alice"]}, ALICE),
         ({"http.request.header.x-forwarded-user": "alice"}, ALICE),
         ({"http.request.header.x_forwarded_user": ["alice"]}, ALICE),
+        (
+            {
+                "http.request.header.x-remote-user": ["bob"],
+                "http.request.header.x-forwarded-user": ["alice"],
+            },
+            ALICE,
+        ),
+        ({"url.path": "/user/bob/lab", "http.route": "/user/alice/lab"}, ALICE),
         ({"http.request.header.x-forwarded-user": ["[alice"]}, pseudonym("[alice", SALT)),
         ({"http.route": "/user/alice/lab"}, ALICE),
         ({"url.path": "/hub/user/alice/api/kernels"}, ALICE),

@@ -1,8 +1,9 @@
-"""The rows of a block that was refused, one by one, so that only the bad ones are lost."""
+"""Inserts of rows as bytes, and the single rows of a block that was refused."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,27 @@ SELF_DESCRIBING: Final = frozenset(
     {"Arrow", "ArrowStream", "Native", "Parquet", "RowBinaryWithNamesAndTypes", "JSONEachRow"}
 )
 """Formats whose data says what its columns are."""
+
+
+def insert_bytes(
+    store: Store,
+    table: str,
+    column_names: list[str],
+    payload: bytes,
+    *,
+    data_format: str,
+    settings: Mapping[str, str],
+) -> int:
+    """Insert bytes in a format and return the rows written; names must have been checked.
+
+    Like ``Store.insert`` but for the settings and the count.
+
+    Raises:
+        StoreError: the store did not take them.
+    """
+    with store._lend(f"insert into {table}", settings) as client:
+        summary = client.raw_insert(table, column_names, payload, fmt=data_format)
+    return int(summary.summary.get("written_rows", 0))
 
 
 def json_rows(store: Store, payload: bytes, data_format: str) -> list[bytes]:
@@ -31,7 +53,7 @@ def json_rows(store: Store, payload: bytes, data_format: str) -> list[bytes]:
     with tempfile.TemporaryDirectory(prefix="mlp-analyzer-") as folder:
         path = Path(folder, "rows")
         path.write_bytes(payload)
-        with store._lend("read the rows of a block") as client:  # noqa: SLF001 - same package
+        with store._lend("read the rows of a block") as client:
             text = client.raw_query(
                 f"SELECT * FROM file('{path}', '{data_format}')", fmt="JSONEachRow"
             )

@@ -61,6 +61,8 @@ class HttpServer:
         self._max_body_bytes = max_body_bytes
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="otlp-http")
         self._socket = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
+        # Accepted connections inherit it: without it a small answer waits for the client's ACK.
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.port: int = self._socket.getsockname()[1]
         routes = [Route("/healthz", _healthy, methods=["GET"])]
         for signal, pipeline in pipelines.items():

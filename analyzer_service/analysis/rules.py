@@ -16,9 +16,9 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from analyzer_service.analysis.located_yaml import LocatedYaml
 from analyzer_service.domain import ChallengeKind, Grade, Period, Segment, SignalKind
 from analyzer_service.errors import RuleSetError
+from analyzer_service.located_yaml import LocatedYaml
 from analyzer_service.resources import data_folder
 
 SUFFIXES = (".yaml", ".yml")
@@ -206,7 +206,12 @@ def parse_rule_set(text: str, origin: str) -> RuleSet:
     Raises:
         RuleSetError: names origin, line, field and cure.
     """
-    document = LocatedYaml(text, origin or "rule set")
+    document = LocatedYaml(
+        text,
+        origin or "rule set",
+        refusal=RuleSetError,
+        hint="Compare it with the shipped rule sets.",
+    )
     try:
         return RuleSet.model_validate(document.value)
     except ValidationError as errors:

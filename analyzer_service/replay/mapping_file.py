@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
-import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from analyzer_service.errors import MappingError, NotFoundError
+from analyzer_service.located_yaml import LocatedYaml, Location, dotted
 from analyzer_service.replay.mapping import Mapping
 from analyzer_service.resources import data_folder
 
 MAX_FILE_BYTES: Final = 256 * 1024
 """A mapping has some 40 lines; a job log given by mistake is larger and is not read."""
 
-_Path: TypeAlias = tuple[str | int, ...]
+FIELDS_HINT: Final = "docs/replay.md lists the fields."
 
 
 def shipped_mappings() -> tuple[str, ...]:
@@ -59,69 +59,26 @@ def parse_mapping(text: str | bytes, *, origin: str) -> Mapping:
     Raises:
         MappingError: It cannot be used; says where and what to do.
     """
+    document = LocatedYaml(text, origin, refusal=MappingError, hint=FIELDS_HINT, texts_only=True)
     try:
-        # Scalars stay text: no `No` becomes False, no exit code 007 a seven.
-        node = yaml.compose(text, Loader=yaml.BaseLoader)
-    except yaml.YAMLError as error:
-        raise _yaml_error(error, origin) from None
-    except UnicodeDecodeError:
-        raise MappingError(f"{origin} is not UTF-8.", hint="Save it as UTF-8.") from None
-    lines: dict[_Path, int] = {}
-    document = _plain(node, (), lines, origin)
-    try:
-        return Mapping.model_validate(document)
+        return Mapping.model_validate(document.value)
     except ValidationError as error:
-        raise _validation_error(error, lines, origin) from None
+        raise _validation_error(error, document) from None
 
 
-def _plain(node: yaml.Node | None, path: _Path, lines: dict[_Path, int], origin: str) -> object:
-    """Return a YAML node as dictionaries, lists and texts, and note the line of each."""
-    if node is None:
-        return {}
-    lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*path, i), lines, origin) for i, item in enumerate(node.value)]
-    if not isinstance(node, yaml.MappingNode):
-        return node.value
-    found: dict[str, object] = {}
-    for key_node, value_node in node.value:
-        key = str(key_node.value)
-        line = key_node.start_mark.line + 1
-        if key in found:
-            raise MappingError(
-                f"{origin}, line {line}: {_dotted((*path, key))} stands there twice.",
-                hint="Remove one.",
-                field=_dotted((*path, key)),
-            )
-        lines[(*path, key)] = line
-        found[key] = _plain(value_node, (*path, key), lines, origin)
-    return found
-
-
-def _yaml_error(error: yaml.YAMLError, origin: str) -> MappingError:
-    mark = getattr(error, "problem_mark", None)
-    where = f", line {mark.line + 1}" if mark else ""
-    problem = getattr(error, "problem", None) or str(error)
+def _validation_error(error: ValidationError, document: LocatedYaml) -> MappingError:
+    complaints = [_complaint(details) for details in error.errors(include_url=False)]
+    said = (f"{document.source}, line {document.line(path)}, {text}" for path, text in complaints)
     return MappingError(
-        f"{origin}{where} is not YAML: {problem}.", hint="Check indentation, quotes and brackets."
+        "; ".join(said) + ".",
+        hint=FIELDS_HINT,
+        field=dotted(complaints[0][0]) or "the mapping",
     )
 
 
-def _validation_error(error: ValidationError, lines: dict[_Path, int], origin: str) -> MappingError:
-    complaints = [_complaint(details, lines) for details in error.errors(include_url=False)]
-    return MappingError(
-        "; ".join(f"{origin}, line {line}, {text}" for line, _, text in complaints) + ".",
-        hint="docs/replay.md lists the fields.",
-        field=complaints[0][1],
-    )
-
-
-def _complaint(details: ErrorDetails, lines: dict[_Path, int]) -> tuple[int, str, str]:
+def _complaint(details: ErrorDetails) -> tuple[Location, str]:
     path = details["loc"]
-    known = path
-    while known not in lines and known:
-        known = known[:-1]
-    field = _dotted(path) or "the mapping"
+    field = dotted(path) or "the mapping"
     match details["type"]:
         case "extra_forbidden":
             text = f"unknown field {field}{_nearest(path)}"
@@ -132,10 +89,10 @@ def _complaint(details: ErrorDetails, lines: dict[_Path, int]) -> tuple[int, str
         case _:
             message = details["msg"].removeprefix("Value error, ")
             text = f"{field}: {message[:1].lower()}{message[1:]}"
-    return lines.get(known, 1), field, text
+    return path, text
 
 
-def _nearest(path: _Path) -> str:
+def _nearest(path: Location) -> str:
     """Suggest the field that was probably meant."""
     names = _fields_at(path[:-1])
     near = difflib.get_close_matches(str(path[-1]), names, n=1)
@@ -144,7 +101,7 @@ def _nearest(path: _Path) -> str:
     return f", known are {', '.join(names)}" if names else ""
 
 
-def _fields_at(path: _Path) -> list[str]:
+def _fields_at(path: Location) -> list[str]:
     """Return the fields of the part of a mapping at a path."""
     models: list[type[BaseModel]] = [Mapping]
     for step in path:
@@ -161,7 +118,3 @@ def _models_in(annotation: object) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]
-
-
-def _dotted(path: _Path) -> str:
-    return ".".join(str(step) for step in path)

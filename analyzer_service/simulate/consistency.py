@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from analyzer_service.located_yaml import Location
 from analyzer_service.simulate.paper_rules import RULES
 from analyzer_service.simulate.scenario import (
     ActionSpec,
@@ -17,7 +18,6 @@ from analyzer_service.simulate.scenario import (
 )
 from otel_instrumentation import semconv
 
-Location = tuple[str | int, ...]
 Problem = tuple[Location, str]
 
 SAFE_DISTANCE: Final = 0.045

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import yaml
 from pydantic import ValidationError
 
 from analyzer_service import resources
 from analyzer_service.errors import ScenarioError
-from analyzer_service.simulate.consistency import Location, problems
+from analyzer_service.located_yaml import LocatedYaml, Location, dotted
+from analyzer_service.simulate.consistency import problems
 from analyzer_service.simulate.scenario import Scenario
 
 SHOWN_PROBLEMS: Final = 5
@@ -35,20 +35,20 @@ def load_scenario(name_or_path: str | Path) -> Scenario:
         ScenarioError: The file is missing or wrong; the message names line, field and cure.
     """
     path = _find(name_or_path)
-    document, lines = _read(path)
-    base = document.pop(_EXTENDS, None)
+    document = _read(path)
+    fields = dict(document.value)
+    base = fields.pop(_EXTENDS, None)
     if base is not None:
-        parent = _parent(path, str(base), lines)
-        document = {**parent, **document}
+        fields = {**_parent(path, str(base), document), **fields}
     try:
-        scenario = Scenario.model_validate(document)
+        scenario = Scenario.model_validate(fields)
     except ValidationError as refused:
         wrong = [
             (tuple(e["loc"]), _in_words(e["type"], e["msg"], e["input"])) for e in refused.errors()
         ]
-        raise _refusal(path, lines, wrong) from None
+        raise _refusal(document, wrong) from None
     if wrong := list(problems(scenario)):
-        raise _refusal(path, lines, wrong)
+        raise _refusal(document, wrong)
     return scenario
 
 
@@ -66,48 +66,29 @@ def _find(name_or_path: str | Path) -> Path:
     )
 
 
-def _parent(path: Path, base: str, lines: dict[Location, int]) -> dict[str, Any]:
+def _parent(path: Path, base: str, document: LocatedYaml) -> dict[str, object]:
     beside = path.with_name(f"{base}.yaml")
     try:
-        parent, _ = _read(beside if beside.is_file() else _find(base))
+        parent = _read(beside if beside.is_file() else _find(base)).value
     except ScenarioError as error:
-        raise _refusal(path, lines, [((_EXTENDS,), error.message)]) from None
+        raise _refusal(document, [((_EXTENDS,), error.message)]) from None
     if _EXTENDS in parent:
-        raise _refusal(path, lines, [((_EXTENDS,), f"{base} itself extends another; name that")])
+        raise _refusal(document, [((_EXTENDS,), f"{base} itself extends another; name that")])
     return parent
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[Location, int]]:
+def _read(path: Path) -> LocatedYaml:
     try:
-        text = path.read_text(encoding="utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        document = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        text = path.read_bytes()
+    except OSError as error:
         raise ScenarioError(
-            f"{path.name} cannot be read: {' '.join(str(error).split())}.",
-            hint="Write it as YAML in UTF-8.",
+            f"{path.name} cannot be read: {error.strerror}.",
+            hint="Check the path.",
+            field="scenario",
         ) from None
-    if not isinstance(document, dict):
-        raise ScenarioError(
-            f"{path.name}, line 1: a scenario is a mapping of fields.",
-            hint="Start from a copy of paper-2020.",
-        )
-    lines: dict[Location, int] = {}
-    _note_lines(node, (), lines)
-    return document, lines
-
-
-def _note_lines(node: yaml.Node | None, where: Location, lines: dict[Location, int]) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            number = str(key.tag).endswith(":int")
-            inner = (*where, int(key.value) if number else str(key.value))
-            lines[inner] = key.start_mark.line + 1
-            _note_lines(value, inner, lines)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            lines[*where, index] = value.start_mark.line + 1
-            _note_lines(value, (*where, index), lines)
+    return LocatedYaml(
+        text, path.name, refusal=ScenarioError, hint="Start from a copy of paper-2020."
+    )
 
 
 def _in_words(kind: str, message: str, given: object) -> str:
@@ -124,25 +105,20 @@ def _in_words(kind: str, message: str, given: object) -> str:
             return f"is {given!r}, but {cure}" if scalar else cure
 
 
-def _refusal(
-    path: Path, lines: dict[Location, int], wrong: Iterable[tuple[Location, str]]
-) -> ScenarioError:
-    complaints = [_complaint(lines, where, what) for where, what in wrong]
+def _refusal(document: LocatedYaml, wrong: Iterable[tuple[Location, str]]) -> ScenarioError:
+    complaints = [_complaint(document, where, what) for where, what in wrong]
     first = next(iter(complaints))[0]
     shown = "; ".join(text for _, text in complaints[:SHOWN_PROBLEMS])
     more = len(complaints) - SHOWN_PROBLEMS
     return ScenarioError(
-        f"{path.name}, {shown}" + (f"; and {more} more" if more > 0 else "") + ".",
+        f"{document.source}, {shown}" + (f"; and {more} more" if more > 0 else "") + ".",
         hint="Correct the named fields; docs/simulate.md describes each.",
         field=first,
     )
 
 
-def _complaint(lines: dict[Location, int], where: Location, what: str) -> tuple[str, str]:
+def _complaint(document: LocatedYaml, where: Location, what: str) -> tuple[str, str]:
     # pydantic names a dictionary's key by one more step; the place is its longest known prefix.
     parts = tuple(part for part in where if part != "[key]")
-    field = ".".join(str(part) for part in parts) or "scenario"
-    known = parts
-    while known and known not in lines:
-        known = known[:-1]
-    return field, f"line {lines.get(known, 1)}, {field}: {what}"
+    field = dotted(parts) or "scenario"
+    return field, f"line {document.line(parts)}, {field}: {what}"

@@ -48,7 +48,7 @@ def test_values_stay_what_the_file_says() -> None:
         ("good: ok", "good: fine", r"line 10, outcome.values.good: input should be 'ok', 'err"),
         ("gpu: {", "tpu: {", r"line 12, resources.tpu"),
         ("stage: model_training", "stage: {values: {a: b}}", r"line 6, stage: write a plain value"),
-        ("action: submit_job", "action: x\naction: y", r"line 9: action stands there twice"),
+        ("action: submit_job", "action: x\naction: y", r"line 9: field action stands there twice"),
         ("name: plain", "name: [plain", r"is not YAML"),
         ("name: plain", "name:", r"line 1, name: string should have at least 1"),
         ("name: plain", "name: plain\nencoding: klingon", r"line 2, encoding: no such encoding"),

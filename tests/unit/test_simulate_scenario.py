@@ -101,9 +101,9 @@ def test_many_problems_are_shown_in_part_and_counted(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "line 1: a scenario is a mapping"),
-        ("- a\n- b\n", "line 1: a scenario is a mapping"),
-        ("name: [unclosed\n", "cannot be read: .*line 2"),
+        ("", "line 1: is not a mapping"),
+        ("- a\n- b\n", "line 1: is not a mapping"),
+        ("name: [unclosed\n", "line 2: is not YAML"),
         ("extends: nowhere\nname: x\n", "line 1, extends: There is no scenario nowhere"),
         ("extends: paper-2020-hard\nname: x\n", "line 1, extends: paper-2020-hard itself extends"),
         ("extends: paper-2020\nname: x\nseparation: 9\n", "line 3, separation: is 9, but"),

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,6 @@ READING = {
     "status": ["status"],
     "analyze": ["analyze", "--rules", "paper"],
 }
-HELP_SECONDS = 0.5
 
 
 @pytest.fixture(scope="module")
@@ -264,11 +262,8 @@ def test_help_is_quick_because_it_loads_no_engine() -> None:
         "heavy = {'grpc', 'chdb', 'pydantic', 'numpy', 'rich', 'clickhouse_connect'};"
         "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()"
     )
-    start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", program], check=False, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert "challenges" in done.stdout
-    # Twice the target: the machine may be busy with other tests.
-    assert time.perf_counter() - start < 2 * HELP_SECONDS

@@ -374,7 +374,7 @@ def test_hostile_queries_are_refused(
     started = time.monotonic()
     with pytest.raises((QueryRefusedError, QueryFailedError, QueryLimitError)) as caught:
         rows(store, sql.replace("{{", "{").replace("}}", "}"))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 60  # ungated, it would not end at all
     assert SECRET not in str(caught.value)
     assert not out.exists()
     assert store.query("SELECT count() FROM system.tables WHERE database = 'default'") == before
@@ -439,7 +439,7 @@ def test_limits_end_a_query(store: Store, sql: str, limits: dict[str, float]) ->
     started = time.monotonic()
     with pytest.raises(QueryLimitError):
         rows(store, sql, **limits)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60  # without limits it would not end at all
     # Nothing of it is left to the next query, whichever handle that gets.
     for _ in range(3):
         assert rows(store, "SELECT 7", **limits) == [[7]]

@@ -61,12 +61,10 @@ def test_a_store_in_memory_outlives_errors_and_ends_with_close() -> None:
         store.query("SELECT count() FROM t")
 
 
-def test_open_and_migrate_are_quick(tmp_path: Path) -> None:
-    started = time.perf_counter()
-    with open_store(f"chdb://{tmp_path / 'quick'}") as store:
+def test_open_and_migrate(tmp_path: Path) -> None:
+    with open_store(f"chdb://{tmp_path / 'fresh'}") as store:
         migrate(store)
         check_schema(store)
-    assert time.perf_counter() - started < 5  # under one on an idle machine
 
 
 def test_missing_chdb_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

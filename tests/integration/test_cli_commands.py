@@ -256,7 +256,7 @@ def test_every_command_has_help_in_80_columns(capsys: pytest.CaptureFixture[str]
         assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
-def test_help_is_quick_because_it_loads_no_engine() -> None:
+def test_help_loads_no_engine() -> None:
     program = (
         "import sys; from analyzer_service.cli.application import run; run(['--help']);"
         "heavy = {'grpc', 'chdb', 'pydantic', 'numpy', 'rich', 'clickhouse_connect'};"

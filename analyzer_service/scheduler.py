@@ -8,6 +8,7 @@ import threading
 from analyzer_service.analyzer import Analyzer
 from analyzer_service.domain import AnalysisRequest
 from analyzer_service.errors import AnalyzerError, BusyError, NothingToAnalyzeError
+from analyzer_service.store.values import EPOCH
 
 LOGGER = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ class Scheduler:
         self._analyzer = analyzer
         self._request = request
         self._interval_seconds = interval_seconds
+        self._known_at = EPOCH
+        self._due = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="scheduler", daemon=True)
 
@@ -38,13 +41,16 @@ class Scheduler:
     def tick(self) -> bool:
         """Do one round; returns whether an analysis ran.
 
-        What goes wrong is logged and the next round tries again: nothing is lost by waiting,
-        because the watermark moves only when settling has succeeded.
+        What goes wrong is logged and the next round tries again: settled or not, an analysis stays
+        due until it has succeeded, also where another one settled what had arrived.
         """
         try:
-            if not self._analyzer.settle().days:
+            settlement = self._analyzer.settle()
+            self._due |= bool(settlement.days) or settlement.known_at != self._known_at
+            if not self._due:
                 return False
             self._analyzer.run(self._request)
+            self._known_at, self._due = settlement.known_at, False
         except BusyError:
             return False
         except NothingToAnalyzeError:

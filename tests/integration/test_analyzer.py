@@ -313,6 +313,22 @@ def test_the_scheduler_runs_when_something_arrived_and_only_then(
     assert analyzer.list_analyses().total == 2
 
 
+def test_the_scheduler_tries_again_what_failed(planted: Store, analyzer: Analyzer) -> None:
+    scheduler = Scheduler(analyzer, PAPER, interval_seconds=3600)
+    planted.execute("RENAME TABLE user_segments TO away")
+    assert scheduler.tick() is False
+    planted.execute("RENAME TABLE away TO user_segments")
+    assert scheduler.tick() is True
+    assert scheduler.tick() is False
+
+
+def test_the_scheduler_analyses_what_another_analysis_settled(
+    planted: Store, analyzer: Analyzer
+) -> None:
+    analyzer.run(PAPER)
+    assert Scheduler(analyzer, PAPER, interval_seconds=3600).tick() is True
+
+
 def test_the_scheduler_survives_an_empty_store(analyzer: Analyzer) -> None:
     assert Scheduler(analyzer, PAPER, interval_seconds=3600).tick() is False
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from typing import Final
 
 from starlette.datastructures import Headers
 
 from analyzer_service.endpoint.errors import EndpointError
 from analyzer_service.endpoint.settings import OPERATOR, READER, WRITER, Authenticate
-
-ANY: Final = "*"
+from analyzer_service.hosts import is_known_host
 
 
 def check_source(headers: Headers, hosts: Sequence[str]) -> None:
@@ -26,9 +24,7 @@ def check_source(headers: Headers, hosts: Sequence[str]) -> None:
     Raises:
         EndpointError: with status 403 and the reason.
     """
-    name, colon, port = headers.get("host", "").rpartition(":")
-    host = (name if colon and port.isdigit() else headers.get("host", "")).lower()
-    if ANY not in hosts and host not in {known.lower() for known in hosts}:
+    if not is_known_host(headers.get("host", ""), hosts):
         raise EndpointError(
             "ACCESS_DENIED",
             "The Host header names no host of this service: add it to the allowed hosts",

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-ANY: Final = "*"
+from analyzer_service.hosts import ANY, is_known_host
 
 PREFLIGHT_SECONDS: Final = 7200
 """How long a browser may remember a permission: the longest that all of them honour."""
@@ -32,8 +32,7 @@ class Access:
 
     def refusal(self, headers: Headers) -> str:
         """Return why a request is refused, empty if it is not."""
-        host = host_name(headers.get("host", ""))
-        if ANY not in self.hosts and host not in {name.lower() for name in self.hosts}:
+        if not is_known_host(headers.get("host", ""), self.hosts):
             return "the Host header names no host of this service: add it to the allowed hosts"
         origin = headers.get("origin")
         if origin is not None and not self.allows(origin):
@@ -61,12 +60,6 @@ class Access:
                 await application(scope, receive, _with_origin(send, origin))
 
         return guard
-
-
-def host_name(header: str) -> str:
-    """Return a Host header's name without its port, in lower case."""
-    name, colon, port = header.rpartition(":")
-    return (name if colon and port.isdigit() else header).lower()
 
 
 def _preflight(origin: str) -> Response:

@@ -10,7 +10,8 @@ from collections.abc import AsyncIterator
 import pytest
 from starlette.datastructures import Headers
 
-from analyzer_service.ingest.http_access import Access, host_name
+from analyzer_service.hosts import host_name
+from analyzer_service.ingest.http_access import Access
 from analyzer_service.ingest.http_body import (
     BodyTooLargeError,
     UnsupportedEncodingError,

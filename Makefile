@@ -39,8 +39,9 @@ proto: $(STAMP) ## regenerate the gRPC code from analyzer.proto
 collector: ## build the Collector distribution of collector-config/ (needs Go 1.26)
 	collector-config/build
 
-schema: $(STAMP) ## regenerate clickhouse/schema from the migrations
+schema: $(STAMP) ## regenerate clickhouse/schema, and what a cluster gets, from the migrations
 	$(BIN)/python -m analyzer_service.store.schema
+	$(BIN)/python tests/contract/test_sql_cluster.py
 
 lock: $(STAMP) ## re-resolve requirements.lock from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --all-extras --group dev --universal --python-version 3.11 \
@@ -48,5 +49,18 @@ lock: $(STAMP) ## re-resolve requirements.lock from pyproject.toml
 
 bench: $(STAMP) ## measure, as ratios in one run, and write benchmarks/results
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.collector
 
-.PHONY: help setup demo test lint collector proto schema lock bench
+soak: $(STAMP) ## kill everything under load, twice over, and compare with an undisturbed twin
+	$(BIN)/python -m benchmarks.soak
+
+segments: $(STAMP) ## judge segments in worlds of known skill, and write benchmarks/results
+	$(BIN)/python -m benchmarks.segments
+
+verdicts: $(STAMP) ## judge planted worlds, 100 a cell, and write benchmarks/results
+	$(BIN)/python -m benchmarks.verdicts
+
+soak-spool: $(STAMP) ## kill the receiver for a minute, with and without a spool, and write benchmarks/results
+	$(BIN)/python -m benchmarks.spool
+
+.PHONY: help verdicts setup soak-spool segments demo test lint collector proto schema lock bench soak

@@ -140,6 +140,13 @@ class Settings(BaseSettings):
         None, "Threads of the embedded engine; unset: one per core.", _COUNT_CURE, ge=1, le=1024
     )
 
+    cluster: str | None = _setting(
+        None,
+        "Cluster of the ClickHouse server's that holds the tables; unset: one server.",
+        "give a name that the server has under remote_servers: letters, digits and underscores",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$",
+    )
+
     host: str = _setting(
         "127.0.0.1", "Address everything listens on.", "name one address", min_length=1
     )

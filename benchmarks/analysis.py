@@ -20,6 +20,7 @@ from benchmarks.memory import peak_mebibytes, reset_peak
 from otel_instrumentation import semconv
 
 BATCH = 1_000_000
+DAYS = 28
 
 GENERATE = """
 INSERT INTO signals (signal_id, source, trace_id, span_id, parent_span_id, event_time, ingest_time,
@@ -32,7 +33,7 @@ WITH
     -- heavy-tailed users: the square of a uniform draw
     (cityHash64(trace, 'user') % 1000000) / 1000000 AS draw,
     toUInt64(floor(draw * draw * {users:UInt64})) AS person,
-    cityHash64(trace, 't') % 2419200 AS second,
+    cityHash64(trace, 't') % {seconds:UInt64} AS second,
     1 + dice % 4 AS stage_number,
     toUInt32(floor(pow(60, (cityHash64(trace, 'action') % 1000000) / 1000000))) AS action_number,
     dice % 20 = 0 AS fails
@@ -76,16 +77,19 @@ def measured(work: Callable[[], object]) -> tuple[float, int]:
     return time.perf_counter() - begun, peak_mebibytes()
 
 
-def fill(store: Store, *, signals: int, users: int) -> None:
+def fill(store: Store, *, signals: int, users: int, days: int = DAYS) -> None:
     for first in range(0, signals, BATCH):
         count = min(BATCH, signals - first)
-        store.execute(GENERATE, {"first": first, "count": count, "users": users})
+        store.execute(
+            GENERATE,
+            {"first": first, "count": count, "users": users, "seconds": days * 86_400},
+        )
 
 
-def run(*, signals: int, users: int, folder: str) -> dict[str, object]:
+def run(*, signals: int, users: int, folder: str, days: int = DAYS) -> dict[str, object]:
     with open_store(f"chdb://{folder}") as store:
         migrate(store)
-        fill(store, signals=signals, users=users)
+        fill(store, signals=signals, users=users, days=days)
         scans = [measured(lambda: store.query(SCAN)) for _ in range(3)]
         scan_seconds = sorted(seconds for seconds, _ in scans)[1]
         analyzer = Analyzer(store, SystemClock(), stages=semconv.STAGES)
@@ -111,5 +115,7 @@ if __name__ == "__main__":
     parser.add_argument("--signals", type=int, required=True)
     parser.add_argument("--users", type=int, required=True)
     parser.add_argument("--folder", required=True)
+    parser.add_argument("--days", type=int, default=DAYS, help="1: all in one settled piece")
     given = parser.parse_args()
-    print(json.dumps(run(signals=given.signals, users=given.users, folder=given.folder)))
+    result = run(signals=given.signals, users=given.users, folder=given.folder, days=given.days)
+    print(json.dumps(result))

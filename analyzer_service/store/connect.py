@@ -14,8 +14,9 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from analyzer_service.errors import StoreError
+from analyzer_service.errors import InvalidInputError, StoreError
 from analyzer_service.store.answer import Answer
+from analyzer_service.store.cluster import Cluster
 from analyzer_service.store.columns import arrow_columns
 from analyzer_service.store.faults import store_error
 from analyzer_service.store.gate import Gate, QueryLimits
@@ -47,22 +48,33 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 _FORMAT = re.compile(r"[A-Za-z][A-Za-z0-9]*")
 
 
-def open_store(url: str, *, engine_threads: int | None = None) -> Store:
+def open_store(
+    url: str, *, engine_threads: int | None = None, cluster: Cluster | str | None = None
+) -> Store:
     """Open a store; its schema may still be missing (see ``migrations``).
 
     Args:
         url: ``chdb:///absolute/path``, ``chdb://memory``, ``clickhouse://user:password@host:8123/db``
             or ``clickhouses://…`` (TLS).
         engine_threads: how many threads one query may use; None leaves it to the engine.
+        cluster: the cluster of the server's that holds the tables, by name; None for one server.
 
     Raises:
-        InvalidInputError: the URL has none of these forms.
+        InvalidInputError: the URL has none of these forms, or a cluster cannot be there.
         StoreBusyError: another process owns the embedded store.
         StoreError: the engine is missing, or cannot open the store.
     """
     location = parse_location(url)
+    if isinstance(cluster, str):
+        cluster = Cluster(cluster, database=location.database)
     if not location.embedded:
-        return Store(location, lock=None, engine_threads=engine_threads)
+        return Store(location, lock=None, engine_threads=engine_threads, cluster=cluster)
+    if cluster is not None and cluster.coordinated:
+        raise InvalidInputError(
+            "An embedded store cannot be part of a cluster.",
+            hint="Give a store clickhouse://…, or no cluster.",
+            field="cluster",
+        )
     try:
         importlib.import_module("chdb")
     except ImportError:
@@ -72,7 +84,7 @@ def open_store(url: str, *, engine_threads: int | None = None) -> Store:
         ) from None
     lock = PathLock(location.url, location.path)
     try:
-        return Store(location, lock=lock, engine_threads=engine_threads)
+        return Store(location, lock=lock, engine_threads=engine_threads, cluster=cluster)
     except BaseException:
         lock.release()
         raise
@@ -87,21 +99,29 @@ class Store:
     """
 
     def __init__(
-        self, location: StoreLocation, *, lock: PathLock | None, engine_threads: int | None
+        self,
+        location: StoreLocation,
+        *,
+        lock: PathLock | None,
+        engine_threads: int | None,
+        cluster: Cluster | None = None,
     ) -> None:
         self.url = location.url
         """The address, without a password."""
         self.embedded = location.embedded
+        self.cluster = cluster
+        """The cluster our tables lie on; None for one server."""
         self._location = location
         self._lock = lock
         threads: Settings = () if engine_threads is None else (("max_threads", engine_threads),)
         self._settings: Settings = BASE_SETTINGS + threads
-        self._handles = Handles(self._connect)
+        self.handles = Handles(self._connect)
+        """Where the rest of the store takes handles from; nothing above it does."""
         self._engine_version = ""
         # The engine (and with it a store in memory) lives as long as one handle is open; this one
         # is never used, so no error ever closes it.
         self._anchor = self._connect({}) if self.embedded else None
-        self._gate = Gate(self._handles, threads=engine_threads)
+        self._gate = Gate(self.handles, threads=engine_threads)
 
     @property
     def engine_version(self) -> str:
@@ -115,7 +135,7 @@ class Store:
     ) -> list[tuple[Any, ...]]:
         """Return all rows of a trusted query; instants are aware UTC, FixedString is bytes."""
         statement = single_statement(sql)
-        with self._lend("answer a query") as client:
+        with self.lend("answer a query") as client:
             result = client.query(statement, parameters=_parameters(parameters), query_tz="UTC")
             return [tuple(row) for row in result.result_rows]
 
@@ -128,7 +148,7 @@ class Store:
         whatever holds NULL, is a list. FixedString is bytes, a map a dictionary.
         """
         statement = single_statement(sql)
-        with self._lend("answer a query") as client:
+        with self.lend("answer a query") as client:
             raw = client.raw_query(statement, parameters=_parameters(parameters), fmt="Arrow")
         return arrow_columns(pa.ipc.open_file(pa.BufferReader(raw)).read_all())
 
@@ -141,14 +161,17 @@ class Store:
     ) -> None:
         """Run one trusted statement that returns nothing: DDL, INSERT … SELECT, ALTER.
 
+        It is written for one server; on a cluster, whatever it takes there is sent instead.
+
         Args:
             sql: the statement.
             parameters: values of its ``{name:Type}`` parameters.
             settings: engine settings for this statement alone.
         """
         statement = single_statement(sql)
-        with self._lend("run a statement", settings) as client:
-            client.command(statement, parameters=_parameters(parameters))
+        for each in self.cluster.spread(statement) if self.cluster else (statement,):
+            with self.lend("run a statement", settings) as client:
+                client.command(each, parameters=_parameters(parameters))
 
     def insert_rows(
         self,
@@ -168,7 +191,7 @@ class Store:
         """
         if not rows:
             return
-        with self._lend(f"insert into {table}") as client:
+        with self.lend(f"insert into {table}") as client:
             client.insert(
                 _identifier(table), rows, column_names=list(column_names), settings=_token(token)
             )
@@ -189,7 +212,7 @@ class Store:
         """
         if not _FORMAT.fullmatch(data_format):
             raise StoreError(f"{data_format!r} is not the name of a format.")
-        with self._lend(f"insert into {table}") as client:
+        with self.lend(f"insert into {table}") as client:
             client.raw_insert(
                 _identifier(table),
                 list(column_names),
@@ -218,7 +241,10 @@ class Store:
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
             )
             try:
-                client.command(f"CREATE DATABASE IF NOT EXISTS `{self._location.database}`")
+                on_cluster = f" ON CLUSTER {self.cluster.name}" if self.cluster else ""
+                client.command(
+                    f"CREATE DATABASE IF NOT EXISTS `{self._location.database}`{on_cluster}"
+                )
             finally:
                 client.close()
         except ClickHouseError as error:
@@ -231,7 +257,7 @@ class Store:
 
     def close(self) -> None:
         """Close every handle and give the store up; calling it again does nothing."""
-        self._handles.close()
+        self.handles.close()
         if self._anchor is not None:
             self._anchor.close()
             self._anchor = None
@@ -254,11 +280,11 @@ class Store:
         return f"Store({self.url!r})"
 
     @contextlib.contextmanager
-    def _lend(self, what: str, settings: Mapping[str, object] | None = None) -> Iterator[Client]:
+    def lend(self, what: str, settings: Mapping[str, object] | None = None) -> Iterator[Client]:
         """Lend a handle for one call; the engine's errors come out as ours and end the handle."""
         extra: Settings = tuple(sorted((settings or {}).items()))
         try:
-            with self._handles.lend(self._settings + extra) as client:
+            with self.handles.lend(self._settings + extra) as client:
                 yield client
         except ClickHouseError as error:
             raise self._error(what, error) from error
@@ -272,7 +298,10 @@ class Store:
             arguments["connect_timeout"] = CONNECT_TIMEOUT_SECONDS
         try:
             return clickhouse_connect.get_client(
-                **arguments, settings=dict(settings), tz_mode="aware"
+                # What a cluster needs comes first: nothing can be set after a reader's limits.
+                **arguments,
+                settings={**dict(self.cluster.settings if self.cluster else ()), **settings},
+                tz_mode="aware",
             )
         except ClickHouseError as error:
             raise self._error(f"be opened at {self.url}", error) from error

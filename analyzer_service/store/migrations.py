@@ -2,6 +2,8 @@
 
 Every statement is idempotent, so a migration that failed half-way is run again from its start, and
 several processes may start at once: the worst they do is the same thing twice.
+
+The files are written for one server; on a cluster ``cluster.Cluster.spread`` says what is sent.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from pathlib import Path
 
 from analyzer_service import resources
 from analyzer_service.errors import SchemaError, StoreError
+from analyzer_service.store.cluster import Cluster
 from analyzer_service.store.connect import Store
 from analyzer_service.store.faults import engine_code
 from analyzer_service.store.statements import split_statements
@@ -37,6 +40,8 @@ SETTINGS non_replicated_deduplication_window = 100
 
 UNKNOWN_DATABASE = 81
 """The engine's code for a server's database that is still to be created."""
+
+KNOWN_CLUSTER = "SELECT 1 FROM system.clusters WHERE cluster = {name:String} LIMIT 1"
 
 _FILE = re.compile(r"(\d{4})_([a-z0-9_]+)\.sql")
 _one_at_a_time = threading.Lock()
@@ -113,13 +118,14 @@ def latest_version() -> int:
 
 
 def migrate(
-    store: Store, *, dry_run: bool = False, folder: Path | None = None
+    store: Store, *, dry_run: bool = False, repeat: bool = False, folder: Path | None = None
 ) -> list[MigrationStep]:
     """Bring a store to this program's schema.
 
     Args:
         store: what to change; the database its URL names is created if missing.
         dry_run: change nothing, only say what would run.
+        repeat: run what is applied as well, for a cluster's server that lacks tables others have.
         folder: where the migrations lie, if not where the program ships them.
 
     Returns:
@@ -133,21 +139,28 @@ def migrate(
     with _one_at_a_time:
         if not dry_run:
             store.create_database()
+        _check_cluster(store)
+        if not dry_run:
             store.execute(LEDGER)
         steps = []
         for migration in migrations:
             # Read again each time: another process may be doing the same.
             applied = _applied(store)
             _compare(migrations, applied)
-            if migration.version in applied:
+            if migration.version in applied and not repeat:
                 continue
             if not dry_run:
                 _apply(store, migration)
-            steps += [
-                MigrationStep(migration.version, migration.name, statement)
-                for statement in migration.statements
-            ]
+            steps += _steps(migration, store.cluster)
         return steps
+
+
+def plan(cluster: Cluster | None = None, *, folder: Path | None = None) -> list[MigrationStep]:
+    """Return every statement a new store gets, in order, without opening any."""
+    ledger = cluster.spread(LEDGER.strip()) if cluster else ()
+    return [MigrationStep(0, "ledger", statement) for statement in ledger] + [
+        step for migration in load_migrations(folder) for step in _steps(migration, cluster)
+    ]
 
 
 def status(store: Store, *, folder: Path | None = None) -> list[MigrationStatus]:
@@ -177,6 +190,7 @@ def check_schema(store: Store, *, folder: Path | None = None) -> None:
         SchemaError: a migration is missing, changed, or unknown to this program.
     """
     migrations = load_migrations(folder)
+    _check_cluster(store)
     applied = _applied(store)
     _compare(migrations, applied)
     missing = [migration for migration in migrations if migration.version not in applied]
@@ -185,6 +199,51 @@ def check_schema(store: Store, *, folder: Path | None = None) -> None:
             f"The store {store.url} lacks migration {missing[0].version:04d}_{missing[0].name}.",
             hint="run mlp-analyzer migrate",
         )
+
+
+def _steps(migration: Migration, cluster: Cluster | None) -> list[MigrationStep]:
+    return [
+        MigrationStep(migration.version, migration.name, sent)
+        for statement in migration.statements
+        for sent in (cluster.spread(statement) if cluster else (statement,))
+    ]
+
+
+def _check_cluster(store: Store) -> None:
+    """Make sure the server knows the cluster, and the tables were made for it.
+
+    Otherwise settling would empty the tables of one server and leave the others'.
+    """
+    cluster = store.cluster
+    try:
+        if cluster and not store.query(KNOWN_CLUSTER, {"name": cluster.name}):
+            raise SchemaError(
+                f"The server of {store.url} knows no cluster {cluster.name}.",
+                hint="Name one that its configuration has under remote_servers.",
+            )
+        found = _made_for(store)
+    except StoreError as error:
+        if engine_code(error) == UNKNOWN_DATABASE:
+            return  # nothing was made yet
+        raise
+    if found is not None and found != (cluster.name if cluster else ""):
+        made = f"for the cluster {found}" if found else "for one server"
+        raise SchemaError(
+            f"The tables of {store.url} were made {made}.",
+            hint=f"Set MLP_ANALYZER_CLUSTER={found}." if found else "Name no cluster.",
+        )
+
+
+def _made_for(store: Store) -> str | None:
+    """Return the cluster that a store's tables were made for; empty: none; None: no tables yet."""
+    rows = store.query(
+        "SELECT engine, engine_full FROM system.tables"
+        " WHERE database = currentDatabase() AND name = 'signals'"
+    )
+    if not rows:
+        return None
+    engine, text = rows[0]
+    return str(text).split("'")[1] if engine == "Distributed" else ""
 
 
 def _apply(store: Store, migration: Migration) -> None:

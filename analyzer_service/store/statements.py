@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -48,25 +49,61 @@ def split_statements(text: str) -> list[str]:
 
 
 def _pieces(text: str) -> Iterator[tuple[str, bool]]:
-    start, position, has_code = 0, 0, False
+    start, has_code = 0, False
+    for kind, begin, end in _lexemes(text):
+        if kind == "end":
+            yield text[start:begin], has_code
+            start, has_code = end, False
+        elif kind in (None, "heredoc"):
+            has_code = True
+    yield text[start:], has_code
+
+
+def _lexemes(text: str) -> Iterator[tuple[str | None, int, int]]:
+    """Cut a text completely: the kind of each piece (None for plain code) and where it lies."""
+    position = 0
     while position < len(text):
         match = _TOKEN.match(text, position)
         assert match is not None  # noqa: S101 - the last alternative takes any character
-        kind, position = match.lastgroup, match.end()
-        if kind == "end":
-            yield text[start : position - 1], has_code
-            start, has_code = position, False
-        elif kind == "block_comment":
+        kind, begin, position = match.lastgroup, position, match.end()
+        if kind == "block_comment":
             position = _comment_end(text, position)
         elif kind == "heredoc":
             closing = text.find(match.group(), position)
             position = len(text) if closing < 0 else closing + len(match.group())
-            has_code = True
-        elif kind is None:
-            if match.group() in ("'", '"', "`"):
-                position = len(text)  # a quote that is never closed
-            has_code = True
-    yield text[start:], has_code
+        elif kind is None and match.group() in ("'", '"', "`"):
+            position = len(text)  # a quote that is never closed
+        yield kind, begin, position
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One word, string, number or sign of a statement."""
+
+    text: str
+    start: int
+    end: int
+    depth: int
+    """How many parentheses are open around it; a parenthesis counts as outside of itself."""
+
+    @property
+    def word(self) -> str:
+        """The text in upper case, as keywords are compared."""
+        return self.text.upper()
+
+
+def code_tokens(text: str) -> list[Token]:
+    """Return the tokens of a statement, without space and comments."""
+    tokens = []
+    depth = 0
+    for kind, start, end in _lexemes(text):
+        if kind not in (None, "heredoc"):
+            continue
+        piece = text[start:end]
+        depth -= piece == ")"
+        tokens.append(Token(piece, start, end, depth))
+        depth += piece == "("
+    return tokens
 
 
 def _comment_end(text: str, position: int) -> int:

@@ -59,6 +59,8 @@ def test_a_fresh_store_gets_everything_once(store: Store) -> None:
     ]
     assert migrate(store) == migrate(store, dry_run=True) == []
     check_schema(store)
+    assert migrate(store, repeat=True) == planned
+    check_schema(store)
     assert current_version(store) == latest_version()
     assert all(entry.applied_time and not entry.changed for entry in status(store))
 

@@ -7,38 +7,26 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.machine import RESULTS, commit, machine
+
 ANALYSES = ((10_000_000, 1_000), (10_000_000, 100_000))
 ROWS = 400_000
 SCENARIOS = (("paper-2020", "paper"), ("paper-2020-hard", "paper"), ("paper-2020", "calibrated"))
 SLICE_ANALYSES = ((200_000, 1_000),)
 SLICE_ROWS = 20_000
+SLICE_BATCHES = 6
 
 
 def child(module: str, *options: str) -> Any:
     command = [sys.executable, "-m", f"benchmarks.{module}", *options]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
-
-
-def memory_gibibytes() -> int:
-    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30)
-
-
-def commit() -> str:
-    done = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], check=False, capture_output=True, text=True
-    )
-    return done.stdout.strip() or "unknown"
 
 
 def main() -> None:
@@ -48,12 +36,12 @@ def main() -> None:
     results: dict[str, Any] = {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit(),
-        "machine": {
-            "cores": os.cpu_count(),
-            "memory_gibibytes": memory_gibibytes(),
-            "python": platform.python_version(),
-        },
+        "machine": machine(),
         "ingest": child("ingest", "--rows", str(SLICE_ROWS if small else ROWS)),
+        # Also in a file of its own, which docs/operations.md counts with.
+        "storage": child(
+            "storage", *(("--batches", str(SLICE_BATCHES)) if small else ("--write",))
+        ),
         "analysis": [],
         "scenarios": [
             child("scenarios", "--scenario", scenario, "--rules", rules)

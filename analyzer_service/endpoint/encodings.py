@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from analyzer_service.endpoint.errors import EndpointError
+from analyzer_service.endpoint.errors import EndpointError, TooLargeError
 
 zstd: Any = importlib.import_module(
     "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
@@ -121,9 +121,7 @@ def _decoded(body: bytes, decoder: Callable[[], Any], limit: int) -> bytes:
         member = decoder()
         plain += member.decompress(body, limit + 1 - len(plain))
         if len(plain) > limit:
-            raise EndpointError(
-                "LIMIT_EXCEEDED", f"The body is larger than {limit} bytes after decompression"
-            )
+            raise TooLargeError(limit)
         if not member.eof:
             raise EOFError
         body = member.unused_data or b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import secrets
 import socket
@@ -10,6 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
 from typing import Final, TypeVar
 
 import uvicorn
@@ -19,14 +21,23 @@ from starlette.types import Receive, Scope, Send
 
 from analyzer_service.endpoint import access
 from analyzer_service.endpoint.encodings import chosen_encoding
-from analyzer_service.endpoint.errors import EndpointError
+from analyzer_service.endpoint.errors import EndpointError, TooLargeError
+from analyzer_service.endpoint.inserts import source_of
+from analyzer_service.endpoint.options import sort_options
 from analyzer_service.endpoint.output import HEAD_BYTES, WAITED_BYTES, Output
 from analyzer_service.endpoint.replies import StreamedResponse, failed, headers_of
-from analyzer_service.endpoint.request import ClientRequest, read_request, url_parameters
+from analyzer_service.endpoint.request import (
+    ClientRequest,
+    first_word,
+    read_request,
+    told_in_headers,
+    url_parameters,
+)
 from analyzer_service.endpoint.service import QueryService, Reply
-from analyzer_service.endpoint.settings import Authenticate, EndpointSettings
+from analyzer_service.endpoint.settings import WRITER, Authenticate, EndpointSettings
 from analyzer_service.errors import SettingsError, UnavailableError
 from analyzer_service.store.connect import Store
+from analyzer_service.store.turned_away import TurnedAway
 
 WORKERS: Final = 8
 """Requests that are worked on at a time: an exporter's consumers and a few people. More would wait
@@ -35,6 +46,9 @@ for the engine."""
 BODIES: Final = 16
 """Requests whose bodies may be in memory at a time; further ones are not read yet, which slows
 their senders down instead of being turned away."""
+
+LARGE_BODIES: Final = 1
+"""The same for a writer's bodies above the usual limit: each may take a gigabyte."""
 
 START_SECONDS: Final = 10.0
 """How long the server may take to listen; it takes milliseconds."""
@@ -51,6 +65,15 @@ HEADER_BYTES: Final = 256 * 1024
 DEFAULT_GRACE_SECONDS: Final = 5.0
 """What requests under way get when the service stops: their insert takes far less."""
 
+WAY: Final = "clickhouse_http"
+"""What the accounting calls this way in."""
+
+UNKNOWN: Final = "unknown"
+STORE_FAILED: Final = "store_failed"
+
+STORES_FAULT: Final = 500
+"""The HTTP status of what is not the sender's mistake, where sending again will help."""
+
 _PLAIN_PATHS: Final = ("/ping", "/replicas_status")
 _QUERY_ID = re.compile(r"[\w.:/+-]{1,200}", re.A)
 
@@ -64,7 +87,12 @@ class Endpoint:
     """
 
     def __init__(
-        self, store: Store, *, settings: EndpointSettings, authenticate: Authenticate
+        self,
+        store: Store,
+        *,
+        settings: EndpointSettings,
+        authenticate: Authenticate,
+        turned_away: TurnedAway | None = None,
     ) -> None:
         """Bind the address.
 
@@ -74,9 +102,11 @@ class Endpoint:
         """
         self._settings = settings
         self._authenticate = authenticate
+        self._turned_away = turned_away
         self._service = QueryService(store, settings)
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="clickhouse-http")
         self._bodies: asyncio.Semaphore | None = None
+        self._large: asyncio.Semaphore | None = None
         self._socket = _bound(settings.address)
         self.port: int = self._socket.getsockname()[1]
         # No signal handlers, no logging configuration: both belong to the program around it.
@@ -117,6 +147,7 @@ class Endpoint:
 
     async def _serve(self) -> None:
         self._bodies = asyncio.Semaphore(BODIES)
+        self._large = asyncio.Semaphore(LARGE_BODIES)
         # The socket listens already: a request that comes now waits in its backlog.
         self._listening.set()
         await self._server.serve(sockets=[self._socket])
@@ -129,6 +160,7 @@ class Endpoint:
         try:
             response = await self._answer(request, query_id)
         except EndpointError as error:
+            self._count(UNKNOWN, error)
             response = failed(error, query_id)
         except ClientDisconnect:
             return
@@ -149,37 +181,72 @@ class Endpoint:
             )
         if request.method not in ("GET", "HEAD", "POST"):
             raise EndpointError("BAD_ARGUMENTS", "Use GET or POST", status=405)
-        parameters = url_parameters(request.url.query)
+        parameters = told_in_headers(url_parameters(request.url.query), request.headers)
         role = access.role_of(request.headers, parameters, self._authenticate)
         if _QUERY_ID.fullmatch(parameters.get("query_id", "")):
             query_id = parameters["query_id"]
         try:
-            async with self._semaphore():
-                body = await self._read_body(request)
-                client_request, reply = await self._in_worker(
-                    self._begin, request, parameters, body, role
-                )
+            if role == WRITER and first_word(parameters.get("query", "")) == "INSERT":
+                client_request, reply = await self._take_in(request, parameters)
+            else:
+                client_request, reply = await self._run_query(request, parameters, role)
             return await self._respond(request, client_request, reply, query_id)
         except EndpointError as error:
+            # Telemetry that was refused; other people's queries are their own business.
+            if first_word(parameters.get("query", "")) == "INSERT":
+                self._count(source_of(parameters["query"]), error)
             return failed(error, query_id)
 
-    def _semaphore(self) -> asyncio.Semaphore:
-        assert self._bodies is not None  # noqa: S101 - made before the first request
-        return self._bodies
-
-    async def _read_body(self, request: Request) -> bytes:
+    async def _run_query(
+        self, request: Request, parameters: dict[str, str], role: str
+    ) -> tuple[ClientRequest, Reply]:
         limit, body = self._settings.max_body_bytes, bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                raise EndpointError(
-                    "LIMIT_EXCEEDED",
-                    f"The body is larger than {limit} bytes: send smaller batches",
-                )
-        return bytes(body)
+        async with _slots(self._bodies):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit:
+                    raise TooLargeError(limit)
+            return await self._in_worker(self._begin, request, parameters, bytes(body), role, limit)
+
+    async def _take_in(
+        self, request: Request, parameters: dict[str, str]
+    ) -> tuple[ClientRequest, Reply]:
+        """Run a writer's INSERT; it would come again for ever if it were refused for its size."""
+        usual, most = self._settings.max_body_bytes, self._settings.max_insert_bytes
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(_slots(self._bodies))
+            body, size, seen, limit = bytearray(), 0, hashlib.sha256(), usual
+            async for chunk in request.stream():
+                size += len(chunk)
+                seen.update(chunk)
+                if limit == usual < size:
+                    await held.enter_async_context(_slots(self._large))
+                    limit = most
+                # Beyond the limit it is only read to its end, so that its sender hears an answer.
+                body += chunk if size <= most else b""
+            while len(body) == size:
+                with suppress(TooLargeError):
+                    return await self._in_worker(
+                        self._begin, request, parameters, bytes(body), WRITER, limit
+                    )
+                if limit == most:
+                    break
+                await held.enter_async_context(_slots(self._large))
+                limit = most
+            why = f"{TooLargeError(most).message} (SHA-256 {seen.hexdigest()})"
+            return await self._in_worker(self._set_aside, parameters, why)
+
+    def _set_aside(self, parameters: dict[str, str], why: str) -> tuple[ClientRequest, Reply]:
+        request = ClientRequest(parameters["query"], b"", sort_options(parameters), readonly=False)
+        return request, self._service.set_aside(request, why)
 
     def _begin(
-        self, request: Request, parameters: dict[str, str], body: bytes, role: str
+        self,
+        request: Request,
+        parameters: dict[str, str],
+        body: bytes,
+        role: str,
+        limit: int,
     ) -> tuple[ClientRequest, Reply]:
         client_request = read_request(
             request.method,
@@ -187,11 +254,11 @@ class Endpoint:
             body,
             content_type=request.headers.get("content-type", ""),
             content_encoding=request.headers.get("content-encoding", ""),
-            limit=self._settings.max_body_bytes,
+            limit=limit,
         )
         if not client_request.statement.strip():
             raise EndpointError("SYNTAX_ERROR", "There is no query")
-        return client_request, self._service.run(client_request, role)
+        return client_request, self._service.run(client_request, role, peer=_peer(request))
 
     async def _respond(
         self, request: Request, client_request: ClientRequest, reply: Reply, query_id: str
@@ -213,9 +280,23 @@ class Endpoint:
             head, output, more=lambda: self._in_worker(output.more), headers=headers
         )
 
+    def _count(self, source: str, error: EndpointError) -> None:
+        if self._turned_away is not None:
+            reason = STORE_FAILED if error.status == STORES_FAULT else error.name.lower()
+            self._turned_away.count(WAY, source, reason)
+
     async def _in_worker(self, function: Callable[..., T], *arguments: object) -> T:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._workers, function, *arguments)
+
+
+def _peer(request: Request) -> str:
+    return f"http:{request.client.host}:{request.client.port}" if request.client else ""
+
+
+def _slots(semaphore: asyncio.Semaphore | None) -> asyncio.Semaphore:
+    assert semaphore is not None  # noqa: S101 - made before the first request
+    return semaphore
 
 
 def _bound(address: str) -> socket.socket:

@@ -14,6 +14,7 @@ from analyzer_service.errors import (
 from analyzer_service.store.faults import engine_code, engine_name
 
 CODES: Final = {
+    "NO_SUCH_COLUMN_IN_TABLE": 16,
     "BAD_ARGUMENTS": 36,
     "NOT_IMPLEMENTED": 48,
     "UNKNOWN_TABLE": 60,
@@ -67,6 +68,16 @@ class EndpointError(Exception):
     def text(self) -> str:
         """The body of the answer."""
         return f"Code: {self.code}. DB::Exception: {self.message}. ({self.name})\n"
+
+
+class TooLargeError(EndpointError):
+    """A body above a limit on bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            "LIMIT_EXCEEDED",
+            f"The body is larger than {limit} bytes after decompression: send smaller batches",
+        )
 
 
 def as_endpoint_error(error: AnalyzerError) -> EndpointError:

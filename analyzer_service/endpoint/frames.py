@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from analyzer_service.endpoint.cityhash import city_hash_128
 from analyzer_service.endpoint.encodings import zstd_decompress
-from analyzer_service.endpoint.errors import EndpointError
+from analyzer_service.endpoint.errors import EndpointError, TooLargeError
 
 lz4_block: Any = importlib.import_module("lz4.block")
 """Comes with clickhouse-connect; it has no types."""
@@ -25,6 +25,7 @@ BLOCK_BYTES: Final = 1 << 20
 """Plain bytes of a block at most when writing; ClickHouse's own default."""
 
 _HEAD = struct.Struct("<16sBII")
+_CHECKSUM: Final = 16
 _SIZES: Final = 9
 """Bytes of method and sizes, which the compressed size counts."""
 
@@ -40,12 +41,11 @@ def decompress_frames(data: bytes, limit: int) -> bytes:
     Raises:
         EndpointError: a block is damaged or cut off, its method unknown, or all is above the limit.
     """
+    # The sizes stand in the heads: what is too large is not decompressed to find that out.
+    if sum(size for _, _, size, _, _ in _heads(data)) > limit:
+        raise TooLargeError(limit)
     plain = bytearray()
     for method, size, packed in _blocks(data):
-        if len(plain) + size > limit:
-            raise EndpointError(
-                "LIMIT_EXCEEDED", f"The body is larger than {limit} bytes after decompression"
-            )
         plain += _plain(method, size, packed)
     return bytes(plain)
 
@@ -56,21 +56,26 @@ def _block(data: bytes) -> bytes:
     return city_hash_128(rest) + rest
 
 
-def _blocks(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    at = 0
-    while at < len(data):
-        if len(data) - at < _HEAD.size:
+def _heads(data: bytes) -> Iterator[tuple[bytes, int, int, int, int]]:
+    """Yield each block's checksum, method, plain size, and where the rest begins and ends."""
+    end = 0
+    while end < len(data):
+        if len(data) - end < _HEAD.size:
             raise EndpointError("CANNOT_DECOMPRESS", "A compressed block is cut off")
-        checksum, method, packed_size, size = _HEAD.unpack_from(data, at)
-        start, end = at + 16, at + 16 + packed_size
+        checksum, method, packed_size, size = _HEAD.unpack_from(data, end)
+        start, end = end + _CHECKSUM, end + _CHECKSUM + packed_size
         if packed_size < _SIZES or end > len(data):
             raise EndpointError("CANNOT_DECOMPRESS", "A compressed block is cut off")
+        yield checksum, method, size, start, end
+
+
+def _blocks(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    for checksum, method, size, start, end in _heads(data):
         if city_hash_128(data[start:end]) != checksum:
             raise EndpointError(
                 "CHECKSUM_DOESNT_MATCH", "The checksum of a compressed block does not match"
             )
         yield method, size, data[start + _SIZES : end]
-        at = end
 
 
 def _plain(method: int, size: int, packed: bytes) -> bytes:

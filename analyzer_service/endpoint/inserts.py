@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import orjson
+
 from analyzer_service.endpoint.errors import EndpointError
 from analyzer_service.errors import StoreError
 from analyzer_service.store.connect import Store
@@ -17,8 +19,12 @@ from analyzer_service.store.writer import SOURCES, RawWriter
 TABLES: Final = frozenset(SOURCES)
 """The tables rows may be inserted into: raw telemetry. All others are made from these."""
 
+LOGS: Final = "otel_logs"
+EVENT_NAME: Final = "EventName"
+
 METRICS: Final = "otel_metrics"
-"""How the exporter's tables of metrics begin; the Analyzer keeps none."""
+"""How the exporter's tables of metrics begin. Of these, only the sums are taken: the counters that
+accounting reads are among them."""
 
 FORMATS: Final = frozenset(
     {
@@ -32,6 +38,9 @@ FORMATS: Final = frozenset(
 )  # fmt: skip
 """Formats of data alone. ``Values`` is not one: its rows are expressions, which could call any
 function with the service's rights."""
+
+TOO_LARGE: Final = "too_large"
+"""Reason in ``rejected`` of an INSERT above the limit on bytes."""
 
 _NAME = r'(?:"[^"\\`]+"|`[^"\\`]+`|[A-Za-z_][\w.]*)'
 _COMMENT = re.compile(r"\A(?:\s*(?:--[^\n]*\n|/\*.*?\*/))*\s*", re.S)
@@ -96,17 +105,43 @@ def check_table(table: str) -> None:
     Raises:
         EndpointError: the table is another one.
     """
-    if table.startswith(METRICS):
+    if table.startswith(METRICS) and table not in TABLES:
         raise EndpointError(
             "NOT_IMPLEMENTED",
-            "Metrics are not kept: take the exporter out of the Collector's metrics pipelines",
+            "Of metrics only sums are taken, for accounting: filter the Collector's metrics "
+            "pipeline as collector-config/gateway.yaml does",
         )
     if table not in TABLES:
         raise EndpointError(
             "ACCESS_DENIED",
-            f"Rows are inserted into {' and '.join(sorted(TABLES))} only; "
+            f"Rows are inserted into {', '.join(sorted(TABLES))} only; "
             "everything else is made from these",
         )
+
+
+def check_event_names(insert: Insert) -> None:
+    """Refuse an exporter's INSERT of log records without the names of events.
+
+    The exporter looks once, when it starts, whether the table has a column for them. If the store
+    is away at that moment it leaves the names out for as long as it runs, which nothing later could
+    repair. Refused, the records wait in its queue.
+
+    Raises:
+        EndpointError: the column is left out.
+    """
+    if insert.table == LOGS and insert.columns and EVENT_NAME not in insert.columns:
+        raise EndpointError(
+            "NO_SUCH_COLUMN_IN_TABLE",
+            "Log records are not taken without EventName: the Collector started while the store "
+            "was away and leaves it out. Restart the Collector; its queue keeps the records",
+            status=503,
+        )
+
+
+def source_of(statement: str) -> str:
+    """Return the kind of telemetry an INSERT is about, as far as its text tells."""
+    match = _INSERT.match(_COMMENT.sub("", statement, count=1))
+    return SOURCES.get(_plain(match["table"]), "unknown") if match else "unknown"
 
 
 class Inserter:
@@ -147,6 +182,14 @@ class Inserter:
                 raise
             return self._salvage(insert, data, error)
 
+    def set_aside(self, insert: Insert, statement: str, why: str) -> None:
+        """Keep that an INSERT was not looked into; sent again it is kept once.
+
+        Raises:
+            StoreError: the store cannot take that now.
+        """
+        self._writer.reject(SOURCES[insert.table], TOO_LARGE, why, statement)
+
     def _salvage(self, insert: Insert, data: bytes, refusal: StoreError) -> int:
         try:
             rows = json_rows(self._store, data, insert.data_format)
@@ -167,8 +210,14 @@ class Inserter:
             rows=len(rows),
             split=lambda start, stop: b"\n".join(rows[start:stop]),
             describe=lambda position: rows[position].decode("utf-8", "replace"),
+            service=lambda position: _service(rows[position]),
         )
         return result.stored
+
+
+def _service(row: bytes) -> str:
+    """Return whose a row is; the engine wrote it, so it is a JSON object."""
+    return str(orjson.loads(row).get("ServiceName", ""))
 
 
 def _plain(name: str) -> str:

@@ -57,7 +57,7 @@ WITHOUT_EFFECT: Final = frozenset(
 QUERY_SETTINGS: Final = frozenset(
     {
         "date_time_output_format", "date_time_input_format", "extremes", "format_csv_delimiter",
-        "format_binary_max_string_size", "join_use_nulls",
+        "format_binary_max_string_size", "join_use_nulls", "limit", "offset",
         "output_format_arrow_compression_method",
         "output_format_arrow_low_cardinality_as_dictionary",
         "output_format_arrow_string_as_string",

@@ -24,6 +24,13 @@ COMMENT_BYTES: Final = 4096
 MAX_FIELDS: Final = 2_000
 """Parameters of one request; an honest one has a few dozen."""
 
+HEADERS: Final = {
+    "x-clickhouse-database": "database",
+    "x-clickhouse-format": "default_format",
+    "x-clickhouse-query-id": "query_id",
+}
+"""Headers that stand for parameters; ClickHouse's Java clients use them."""
+
 _WORD = re.compile(r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(\w*)", re.S)
 _INSERT_HEAD = re.compile(
     # The comments are one atomic group: trying to read them in other ways would take for ever.
@@ -67,6 +74,12 @@ def url_parameters(query_string: str) -> dict[str, str]:
     except ValueError:
         raise EndpointError("BAD_ARGUMENTS", "The URL has too many parameters") from None
     return dict(pairs)
+
+
+def told_in_headers(parameters: Mapping[str, str], headers: Mapping[str, str]) -> dict[str, str]:
+    """Return the parameters with those that a client may give as headers; the URL's go first."""
+    found = {name: headers[header] for header, name in HEADERS.items() if headers.get(header)}
+    return {**found, **parameters}
 
 
 def read_request(

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
+from analyzer_service import audit
 from analyzer_service.endpoint import handshake
 from analyzer_service.endpoint.errors import EndpointError, as_endpoint_error
-from analyzer_service.endpoint.inserts import Insert, Inserter, check_table, parse_insert
+from analyzer_service.endpoint.inserts import (
+    Insert,
+    Inserter,
+    check_event_names,
+    check_table,
+    parse_insert,
+)
 from analyzer_service.endpoint.options import sort_options
 from analyzer_service.endpoint.request import ClientRequest
 from analyzer_service.endpoint.settings import OPERATOR, READER, WRITER, EndpointSettings
-from analyzer_service.errors import AnalyzerError
+from analyzer_service.errors import AnalyzerError, QueryRefusedError
 from analyzer_service.store.connect import Store
 from analyzer_service.store.raw import RawAnswer, RawQueries, RawQuestion
 
 READER_TABLES: Final = frozenset(
     {
-        "analyses", "challenges", "schema_migrations", "segments", "settled_days", "settlements",
-        "signal_map", "signal_map_rules",
+        "accounting", "accounting_path", "analyses", "arrivals", "arrivals_counted", "challenges",
+        "path_metrics", "schema_migrations", "segments", "services_daily", "settled_days",
+        "settlements", "signal_map", "signal_map_rules", "turned_away",
     }
 )  # fmt: skip
 """What readers may read: results over many people, and the service's own state. Every other table
@@ -29,9 +38,13 @@ has rows about one person."""
 DATABASE: Final = "default"
 """The embedded store's one database."""
 
+METHOD: Final = "ClickHouse"
+"""What the audit log calls a query here, beside the methods of gRPC."""
+
 ONLY_WRITES: Final = (
     "A writer may send what the Collector's exporter sends: its handshake, SELECT 1, DESCRIBE, "
-    "CREATE … IF NOT EXISTS (without effect) and INSERT INTO otel_traces or otel_logs"
+    "CREATE … IF NOT EXISTS (without effect) and INSERT INTO otel_traces, otel_logs or "
+    "otel_metrics_sum"
 )
 
 _SPACE = re.compile(r"\s+")
@@ -66,8 +79,13 @@ class QueryService:
         self._queries = RawQueries(store, limits=settings.limits, threads=settings.engine_threads)
         self._inserter = Inserter(store)
 
-    def run(self, request: ClientRequest, role: str) -> Reply:
+    def run(self, request: ClientRequest, role: str, *, peer: str = "") -> Reply:
         """Answer a request.
+
+        Args:
+            request: what a client wants.
+            role: of the token that came with it.
+            peer: where it came from, for the audit log.
 
         Raises:
             EndpointError: it is not answered; also while iterating over the reply's chunks.
@@ -82,9 +100,22 @@ class QueryService:
                 return self._create(request, role)
             if role == WRITER and not _exporters(request.statement):
                 raise EndpointError("ACCESS_DENIED", ONLY_WRITES)
-            return self._query(request, role)
+            return self._audited_query(request, role, peer)
         except AnalyzerError as error:
             raise as_endpoint_error(error) from error
+
+    def set_aside(self, request: ClientRequest, why: str) -> Reply:
+        """Answer a writer's INSERT that is too large, and keep that there was one.
+
+        Raises:
+            EndpointError: it is not an INSERT that would be taken.
+        """
+        insert = self._checked_insert(request)
+        try:
+            self._inserter.set_aside(insert, request.statement, why)
+        except AnalyzerError as error:
+            raise as_endpoint_error(error) from error
+        return Reply(iter(()))
 
     def _hello(self, request: ClientRequest) -> Reply:
         revision = request.options.transport.get("client_protocol_version", "0")
@@ -105,12 +136,16 @@ class QueryService:
             raise EndpointError("ACCESS_DENIED", "A reader may not insert")
         if request.readonly:
             raise _readonly()
+        insert = self._checked_insert(request)
+        return Reply(iter(()), written_rows=self._stored(insert, request, role))
+
+    def _checked_insert(self, request: ClientRequest) -> Insert:
         insert = parse_insert(
             request.statement, request.options.transport.get("default_format", "")
         )
         _check_database(insert.database)
         check_table(insert.table)
-        return Reply(iter(()), written_rows=self._stored(insert, request, role))
+        return insert
 
     def _stored(self, insert: Insert, request: ClientRequest, role: str) -> int:
         own = sort_options(insert.settings).insert_settings()
@@ -118,6 +153,7 @@ class QueryService:
         if not request.data:
             return 0
         if role == WRITER:
+            check_event_names(insert)
             return self._inserter.insert_or_reject(insert, request.data, settings)
         try:
             return self._inserter.insert(insert, request.data, settings)
@@ -125,6 +161,18 @@ class QueryService:
             raised = as_endpoint_error(error)
             raised.status = 400 if raised.code != 0 else raised.status
             raise raised from error
+
+    def _audited_query(self, request: ClientRequest, role: str, peer: str) -> Reply:
+        """Answer a query; whoever may see, or wanted to see, rows about one person is noted."""
+        entry = _audit_entry(request, role, peer)
+        if role == OPERATOR:
+            entry(granted=True)
+        try:
+            return self._query(request, role)
+        except QueryRefusedError:
+            if role == READER:
+                entry(granted=False)
+            raise
 
     def _query(self, request: ClientRequest, role: str) -> Reply:
         question = RawQuestion(
@@ -137,6 +185,12 @@ class QueryService:
         )
         answer = self._queries.ask(question, request.options.limits(self._limits))
         return Reply(_told(answer), answer.data_format, answer=answer)
+
+
+def _audit_entry(request: ClientRequest, role: str, peer: str) -> Callable[..., None]:
+    values = request.options.parameters
+    subject = f"{request.statement} {dict(values)}" if values else request.statement
+    return partial(audit.record, method=METHOD, role=role, subject=subject, peer=peer)
 
 
 def _told(answer: RawAnswer) -> Iterator[bytes]:

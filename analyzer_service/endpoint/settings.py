@@ -29,5 +29,8 @@ class EndpointSettings:
     max_body_bytes: int = 256 * 1024 * 1024
     """Of one request after decompression: four of an exporter's largest usual batches (65,536 spans
     of a kilobyte)."""
+    max_insert_bytes: int = 1024 * 1024 * 1024
+    """Of one INSERT of a writer after decompression, one such at a time. An exporter repeats the
+    attributes of a resource in every row: a request of a megabyte can become hundreds."""
     engine_threads: int | None = None
     """Threads one query may use; None leaves it to the engine."""

@@ -17,7 +17,7 @@ answered by queries of our own.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -100,6 +100,9 @@ MAX_SUBQUERIES = 50
 SPILL_BYTES = 1
 """The smallest limit on temporary files (zero would mean none)."""
 
+CHECK_ROWS = 100_000
+"""Rows the checks of one query may read: twice the nodes a query may have."""
+
 _LIMIT_CODES = frozenset(
     {
         158,  # TOO_MANY_ROWS
@@ -123,7 +126,8 @@ _REFUSED_CODES = frozenset(
         497,  # ACCESS_DENIED
     }
 )
-_SYNTAX_ERROR = 62
+SYNTAX_ERROR = 62
+"""The engine's code for a text that is no statement."""
 
 _SHOW_TABLES = re.compile(r"SHOW TABLES", re.I)
 _DESCRIBE = re.compile(r"DESCRIBE TABLE `?([A-Za-z_][A-Za-z0-9_]*)`?", re.I)
@@ -141,7 +145,7 @@ DESCRIBE_TABLE = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Engine:
+class Engine:
     """What the checks need to know of the engine."""
 
     database: str
@@ -159,7 +163,7 @@ class Gate:
     def __init__(self, handles: Handles, *, threads: int | None) -> None:
         self._handles = handles
         self._threads = threads
-        self._engine: _Engine | None = None
+        self._engine: Engine | None = None
 
     def ask(self, sql: str, limits: QueryLimits) -> Answer:
         """Check a user's query and start it."""
@@ -168,6 +172,18 @@ class Gate:
             raise QueryRefusedError(
                 f"The query is {size} bytes long; the limit is {limits.text_bytes}."
             )
+        try:
+            # The trees and columns of a query are rows, too, and not the caller's.
+            checking = replace(limits, result_rows=max(limits.result_rows, CHECK_ROWS))
+            with self._handles.lend(checking.settings(threads=self._threads)) as client:
+                if self._engine is None:
+                    self._engine = engine_of(client)
+                text, columns = _checked(client, sql, self._engine)
+            return self._start(text, columns, limits)
+        except ClickHouseError as error:
+            raise translated(error) from None
+
+    def _start(self, text: str, columns: tuple[QueryColumn, ...], limits: QueryLimits) -> Answer:
         settings = limits.settings(threads=self._threads)
         client = self._handles.take(settings)
         lease = Lease(
@@ -175,46 +191,45 @@ class Gate:
             lambda: self._handles.discard(client),
         )
         try:
-            if self._engine is None:
-                self._engine = _engine(client)
-            return _start(client, sql, lease, engine=self._engine, limits=limits)
-        except ClickHouseError as error:
-            lease.abort()
-            raise _translate(error) from None
+            stream = client.query_column_block_stream(
+                f"SELECT formatRowNoNewline('JSONCompactEachRow', *) FROM ({text})",
+                query_formats={"String": "bytes"},
+            )
+            blocks = stream.__enter__()  # type: ignore[no-untyped-call]
         except BaseException:
             lease.abort()
             raise
+        return Answer(
+            columns,
+            iter(blocks),
+            lease=lease,
+            translate=translated,
+            result_bytes=limits.result_bytes,
+        )
 
 
-def _start(
-    client: Client, sql: str, lease: Lease, *, engine: _Engine, limits: QueryLimits
-) -> Answer:
-    text = _own_query(_formatted(client, sql))
+def _checked(client: Client, sql: str, engine: Engine) -> tuple[str, tuple[QueryColumn, ...]]:
+    """Return the text that may run and the columns it gives."""
+    text = _own_query(formatted(client, sql))
     check_tree(_tree(client, text), database=engine.database, functions=engine.functions)
     check_resolved(_resolved(client, text), database=engine.database)
     described = client.query(f"DESCRIBE TABLE (SELECT * FROM ({text}))").result_rows
-    columns = tuple(QueryColumn(name=str(row[0]), type=str(row[1])) for row in described)
-    stream = client.query_column_block_stream(
-        f"SELECT formatRowNoNewline('JSONCompactEachRow', *) FROM ({text})",
-        query_formats={"String": "bytes"},
-    )
-    blocks = stream.__enter__()  # type: ignore[no-untyped-call]
-    return Answer(
-        columns,
-        iter(blocks),
-        lease=lease,
-        translate=_translate,
-        result_bytes=limits.result_bytes,
-    )
+    return text, tuple(QueryColumn(name=str(row[0]), type=str(row[1])) for row in described)
 
 
-def _formatted(client: Client, sql: str) -> str:
+def formatted(client: Client, sql: str) -> str:
+    """Return the engine's own writing of a user's statement: one, without comments.
+
+    Raises:
+        QueryRefusedError: there are several.
+        QueryFailedError: there is none.
+    """
     try:
         rows = client.query(
             "SELECT formatQuerySingleLine({q:String})", parameters={"q": sql}
         ).result_rows
     except ClickHouseError as error:
-        if engine_code(error) == _SYNTAX_ERROR:
+        if engine_code(error) == SYNTAX_ERROR:
             message = engine_message(error)
             if "Multi-statements" in message:
                 raise QueryRefusedError(
@@ -238,7 +253,7 @@ def _tree(client: Client, text: str) -> list[str]:
     try:
         rows = client.query(f"EXPLAIN AST SELECT * FROM ({text})").result_rows
     except ClickHouseError as error:
-        if engine_code(error) == _SYNTAX_ERROR:
+        if engine_code(error) == SYNTAX_ERROR:
             raise QueryRefusedError(
                 "Only one plain SELECT is run: no INSERT, SYSTEM, SET, INTO OUTFILE or FORMAT.",
                 hint="SHOW TABLES and DESCRIBE TABLE name are answered too.",
@@ -253,13 +268,15 @@ def _resolved(client: Client, text: str) -> list[str]:
     return [line for (cell,) in rows for line in str(cell).split("\n")]
 
 
-def _engine(client: Client) -> _Engine:
+def engine_of(client: Client) -> Engine:
+    """Return what the checks need to know of the engine behind a handle."""
     names = client.query("SELECT lower(name) FROM system.functions").result_rows
     database = client.query("SELECT currentDatabase()").result_rows[0][0]
-    return _Engine(str(database), frozenset(str(name) for (name,) in names))
+    return Engine(str(database), frozenset(str(name) for (name,) in names))
 
 
-def _translate(error: ClickHouseError) -> AnalyzerError:
+def translated(error: ClickHouseError) -> AnalyzerError:
+    """Return the error of a user's query in our words."""
     code, message = engine_code(error), engine_message(error)
     if code in _LIMIT_CODES:
         return QueryLimitError(

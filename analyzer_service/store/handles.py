@@ -58,6 +58,12 @@ class Handles:
             raise
         self.give_back(settings, client)
 
+    @property
+    def lent(self) -> int:
+        """How many are out."""
+        with self._lock:
+            return len(self._lent)
+
     def take(self, settings: Settings) -> Client:
         """Lend a handle until ``give_back`` or ``discard``."""
         self._check()

@@ -22,17 +22,22 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from analyzer_service.errors import (
-    AnalyzerError,
     QueryFailedError,
     QueryLimitError,
     QueryRefusedError,
 )
-from analyzer_service.store import gate
 from analyzer_service.store.answer import Lease
 from analyzer_service.store.connect import Store
 from analyzer_service.store.faults import engine_code
 from analyzer_service.store.formats import BINARY, STREAMED, known_format
-from analyzer_service.store.gate import QueryLimits
+from analyzer_service.store.gate import (
+    SYNTAX_ERROR,
+    Engine,
+    QueryLimits,
+    engine_of,
+    formatted,
+    translated,
+)
 from analyzer_service.store.handles import Settings
 from analyzer_service.store.tree import SYSTEM_DATABASES, check_resolved, check_tree
 
@@ -124,10 +129,10 @@ class RawQueries:
             limits: of any query; a single one may have lower ones.
             threads: how many a query may use; None leaves it to the engine.
         """
-        self._handles = store._handles
+        self._handles = store.handles
         self._limits = limits
         self._threads = threads
-        self._engine: gate._Engine | None = None
+        self._engine: Engine | None = None
         self._all_tables: frozenset[str] | None = None
 
     def ask(self, question: RawQuestion, limits: QueryLimits | None = None) -> RawAnswer:
@@ -148,11 +153,12 @@ class RawQueries:
             # The service's own limits, whatever this query's: the trees have rows, too.
             with self._handles.lend(self._limits.settings(threads=self._threads)) as client:
                 checked = self._checked(client, question)
-            return self._start(checked, self._settings(question, limits), limits.result_bytes)
+            return self._start(checked, self.settings(question, limits), limits.result_bytes)
         except ClickHouseError as error:
-            raise translate(error) from error
+            raise translated(error) from error
 
-    def _settings(self, question: RawQuestion, limits: QueryLimits) -> Settings:
+    def settings(self, question: RawQuestion, limits: QueryLimits) -> Settings:
+        """Return the settings of the handle a question runs on."""
         *ours, readonly = limits.settings(threads=self._threads)
         extra: list[tuple[str, Any]] = sorted(question.settings.items())
         if question.tables is not None:
@@ -174,8 +180,8 @@ class RawQueries:
     def _checked(self, client: Client, question: RawQuestion) -> _Checked:
         """Return what to run for a question."""
         if self._engine is None:
-            self._engine = gate._engine(client)
-        text, data_format = _cut_format(gate._formatted(client, question.sql))
+            self._engine = engine_of(client)
+        text, data_format = _cut_format(formatted(client, question.sql))
         data_format = known_format(data_format or question.data_format)
         sql = question.known.get(text) or _own_query(text, self._engine.database)
         if sql is not None:
@@ -196,11 +202,6 @@ class RawQueries:
             lease.abort()
             raise
         return RawAnswer(checked.data_format, chunks, lease)
-
-
-def translate(error: ClickHouseError) -> AnalyzerError:
-    """Return the engine's error in our words."""
-    return gate._translate(error)
 
 
 def _read(client: Client, checked: _Checked, lease: Lease, result_bytes: int) -> Iterator[bytes]:
@@ -250,7 +251,7 @@ def _chunks(first: bytes, stream: Any, lease: Lease, result_bytes: int) -> Itera
             chunk = stream.read(CHUNK_BYTES)
     except ClickHouseError as error:
         lease.abort()
-        raise translate(error) from error
+        raise translated(error) from error
     lease.end()
 
 
@@ -294,7 +295,7 @@ def _check(
     text: str,
     bound: dict[str, Any],
     tables: frozenset[str] | None,
-    engine: gate._Engine,
+    engine: Engine,
 ) -> None:
     """Check both trees of a query, with its parameters in place."""
     tree = _explain(client, f"EXPLAIN AST SELECT * FROM ({text})", bound)
@@ -315,7 +316,7 @@ def _explain(client: Client, sql: str, parameters: dict[str, Any]) -> list[str]:
     try:
         rows = client.query(sql, parameters=parameters or None).result_rows
     except ClickHouseError as error:
-        if engine_code(error) == gate._SYNTAX_ERROR:
+        if engine_code(error) == SYNTAX_ERROR:
             raise QueryRefusedError(
                 "Only one plain SELECT is run: no INSERT, SYSTEM, SET or INTO OUTFILE.",
                 hint="SHOW TABLES, SHOW DATABASES, EXISTS and DESCRIBE TABLE are answered too.",

@@ -32,7 +32,7 @@ def insert_bytes(
     Raises:
         StoreError: the store did not take them.
     """
-    with store._lend(f"insert into {table}", settings) as client:
+    with store.lend(f"insert into {table}", settings) as client:
         summary = client.raw_insert(table, column_names, payload, fmt=data_format)
     return int(summary.summary.get("written_rows", 0))
 
@@ -53,7 +53,7 @@ def json_rows(store: Store, payload: bytes, data_format: str) -> list[bytes]:
     with tempfile.TemporaryDirectory(prefix="mlp-analyzer-") as folder:
         path = Path(folder, "rows")
         path.write_bytes(payload)
-        with store._lend("read the rows of a block") as client:
+        with store.lend("read the rows of a block") as client:
             text = client.raw_query(
                 f"SELECT * FROM file('{path}', '{data_format}')", fmt="JSONEachRow"
             )

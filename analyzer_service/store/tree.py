@@ -82,6 +82,7 @@ SYSTEM_TABLES = frozenset(
         "asynchronous_metrics",
         "columns",
         "data_type_families",
+        "databases",
         "events",
         "functions",
         "metrics",

@@ -72,7 +72,11 @@ class Running:
 def running_endpoint(folder: Path) -> Iterator[Running]:
     with fresh_store(folder, engine_threads=2) as store:
         settings = EndpointSettings(
-            address="127.0.0.1:0", limits=LIMITS, max_body_bytes=8_000_000, engine_threads=2
+            address="127.0.0.1:0",
+            limits=LIMITS,
+            max_body_bytes=8_000_000,
+            max_insert_bytes=20_000_000,
+            engine_threads=2,
         )
         endpoint = Endpoint(
             store, settings=settings, authenticate=lambda _, password: TOKENS.get(password)

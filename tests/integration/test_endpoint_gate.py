@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -35,10 +36,11 @@ def test_no_position_lets_a_function_read_files(
     running: Running, secret_file: Path, template: str
 ) -> None:
     sql = template.format(f=f"file('{secret_file}')", path=secret_file)
-    answer = running.ask(sql, "operator")
-    assert answer.status in (400, 403, 404), answer.text
-    assert answer.code != 0
-    assert SECRET not in answer.text
+    for role in ("reader", "operator"):
+        answer = running.ask(sql, role)
+        assert answer.status in (400, 403, 404), answer.text
+        assert answer.code != 0
+        assert SECRET not in answer.text
 
 
 @pytest.mark.parametrize("template", [sql for sql in HOSTILE if sql not in ALLOWED_HERE])
@@ -49,7 +51,7 @@ def test_hostile_statements_are_refused(
     out = tmp_path / "out.csv"
     sql = template.replace("{path}", str(secret_file)).replace("{out}", str(out))
     sql = sql.replace("{{", "{").replace("}}", "}")
-    for role in ("operator", "writer"):
+    for role in ("reader", "operator", "writer"):
         started = time.monotonic()
         answer = running.ask(sql, role)
         assert answer.status in (400, 403, 404, 413, 501), answer.text
@@ -143,8 +145,8 @@ def test_a_table_that_slips_through_shows_readers_nothing(running: Running, pers
 
     queries = RawQueries(running.store, limits=LIMITS)
     question = RawQuestion("SELECT 1", tables=READER_TABLES)
-    settings = queries._settings(question, LIMITS)
-    with running.store._handles.lend(settings) as client:
+    settings = queries.settings(question, LIMITS)
+    with running.store.handles.lend(settings) as client:
         for table in ("otel_traces", "user_segments", "default.user_segments", "mlp_action"):
             assert client.query(f"SELECT count() FROM {table}").result_rows == [(0,)]
         assert client.query("SELECT count() FROM segments").result_rows[0][0] > 0
@@ -196,7 +198,28 @@ def test_a_client_that_leaves_ends_its_query(running: Running) -> None:
         )
         assert client.recv(100).startswith(b"HTTP/1.1 200")
     deadline = time.monotonic() + 5
-    while running.store._handles._lent and time.monotonic() < deadline:
+    while running.store.handles.lent and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not running.store._handles._lent
+    assert not running.store.handles.lent
     assert running.ask("SELECT 7").text == "7\n"
+
+
+# -- the audit log
+
+
+def test_looks_at_persons_are_audited_granted_or_not(
+    running: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "analyzer_service.audit"):
+        running.ask("SELECT count() FROM signals WHERE user_key = {u:String}", param_u="ann")
+        running.ask("SELECT * FROM user_segments", "reader")
+        running.ask("SELECT count() FROM segments", "reader")
+        running.ask("SELECT 1", "writer")
+    entries = [entry for entry in caplog.records if entry.name == "analyzer_service.audit"]
+    assert [(e.role, e.granted, e.method) for e in entries] == [  # type: ignore[attr-defined]
+        ("operator", True, "ClickHouse"),
+        ("reader", False, "ClickHouse"),
+    ]
+    assert "'u': 'ann'" in entries[0].getMessage()
+    assert "user_segments" in entries[1].getMessage()
+    assert all(e.peer.startswith("http:127.0.0.1:") for e in entries)  # type: ignore[attr-defined]

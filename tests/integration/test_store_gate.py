@@ -18,6 +18,7 @@ from analyzer_service.errors import (
     QueryRefusedError,
 )
 from analyzer_service.store.connect import QueryLimits, Store, open_store
+from analyzer_service.store.gate import Gate
 from analyzer_service.store.tree import is_allowed
 
 SECRET = "the-secret-in-the-file"
@@ -444,6 +445,15 @@ def test_limits_end_a_query(store: Store, sql: str, limits: dict[str, float]) ->
     for _ in range(3):
         assert rows(store, "SELECT 7", **limits) == [[7]]
     assert store.query("SELECT toUInt64(7)") == [(7,)]
+
+
+def test_the_limit_on_rows_counts_the_answers_alone(store: Store) -> None:
+    # A fresh gate: what it asks about the engine is asked once.
+    gate, limits = Gate(store.handles, threads=2), QueryLimits(result_rows=1)
+    for sql in ("SELECT 1 AS a, 2 AS b, 3 AS c", "SELECT 1, 2, 3 FROM (SELECT 4, 5)"):
+        assert list(gate.ask(sql, limits)) == ["[1, 2, 3]"]
+    with pytest.raises(QueryLimitError):
+        list(gate.ask("SELECT 1 UNION ALL SELECT 2", limits))
 
 
 def test_exponential_aliases_are_refused(store: Store) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Final
 
 from analyzer_service.clock import Clock
@@ -19,23 +20,29 @@ from analyzer_service.domain import (
     Page,
     Segment,
     SegmentSummary,
-    SourceStatus,
     StoreStatus,
     UserReport,
 )
 from analyzer_service.errors import InvalidInputError, NotFoundError
+from analyzer_service.following import Following
+from analyzer_service.lives import Life, LifeState, Review, ReviewDraft, Sighting
+from analyzer_service.map_service import MapService
 from analyzer_service.paging import page, page_limit, page_offset
 from analyzer_service.report import build_report
 from analyzer_service.runner import Runner
+from analyzer_service.store.accounting import Accounting
 from analyzer_service.store.answer import Answer
 from analyzer_service.store.connect import Store
 from analyzer_service.store.gate import QueryLimits
+from analyzer_service.store.lives import LifeStore
 from analyzer_service.store.migrations import latest_version
 from analyzer_service.store.reader import Reader
 from analyzer_service.store.settling import Settlement
-from analyzer_service.store.status import read_status
+from analyzer_service.store.status import read_settled
 
 ENDED: Final = frozenset({AnalysisStatus.SUCCEEDED, AnalysisStatus.FAILED})
+
+ENDED_LIVES: Final = frozenset({LifeState.RESOLVED, LifeState.DISMISSED})
 
 REPORT_CHALLENGES: Final = 1000
 """Challenges a report holds at most; the rest are counted, and listed by the API."""
@@ -56,7 +63,11 @@ class Analyzer:
         self._store = store
         self._limits = limits or QueryLimits()
         self._reader = Reader(store)
-        self._runner = Runner(store, clock, stages=stages)
+        self._accounting = Accounting(store, clock)
+        self._following = Following(LifeStore(store), clock)
+        self._runner = Runner(store, clock, stages=stages, following=self._following)
+        self.signal_map = MapService(store, clock, settle_again=self._runner.settle_again)
+        """The signal map: look at it, try names, change it, derive signals again."""
 
     # --- running ----------------------------------------------------------------------------
     def start(self, request: AnalysisRequest) -> Analysis:
@@ -168,6 +179,38 @@ class Analyzer:
         )
         return page(items, offset=offset, total=total, scope=scope)
 
+    def list_lives(
+        self, *, analysis_id: str = "", states: Sequence[LifeState] = ()
+    ) -> tuple[Life, ...]:
+        """Return how challenges stand over the runs up to an analysis, open ones first."""
+        found = self._following.lives(self.get_analysis(analysis_id).analysis_id)
+        kept = [life for life in found.values() if not states or life.state in states]
+        return tuple(
+            sorted(kept, key=lambda life: (life.state in ENDED_LIVES, life.since, life.place_id))
+        )
+
+    def get_life(
+        self, challenge_id: str, *, analysis_id: str = ""
+    ) -> tuple[Life, tuple[Sighting | Review, ...]]:
+        """Return how one challenge, or place, stands and what was said of it, in order."""
+        told = self._following.story(self.get_analysis(analysis_id).analysis_id, challenge_id)
+        if told is None:
+            raise _missing("challenge", challenge_id, "challenge_id")
+        return told
+
+    def review_challenge(
+        self, challenge_id: str, draft: ReviewDraft, *, analysis_id: str = ""
+    ) -> Life:
+        """Keep what a person says of a challenge, or place, and return how it stands then.
+
+        Raises:
+            InvalidInputError: Names the field that is missing, too long or out of place.
+            NotFoundError: No run of the story reported it.
+        """
+        life, _ = self.get_life(challenge_id, analysis_id=analysis_id)
+        self._following.review(life.signal, draft)
+        return self.get_life(life.place_id, analysis_id=analysis_id)[0]
+
     def list_users(
         self,
         *,
@@ -223,36 +266,29 @@ class Analyzer:
         return self._store.ask(sql, limits=replace(self._limits, result_rows=rows))
 
     def status(self) -> StoreStatus:
-        """Return the accounting of the store: what came in and where it went."""
-        counted = read_status(self._store)
+        """Return the accounting of the store: what came in and where it went.
+
+        Counts what has arrived since the last time first, so that nothing is left uncounted but
+        what arrives meanwhile.
+        """
+        self._accounting.count()
+        settled = read_settled(self._store)
+        totals = self._accounting.totals()
+        reasons: Counter[str] = Counter()
+        for total in totals:
+            reasons.update(total.rejected_by_reason)
         return StoreStatus(
             version=importlib.metadata.version("mlp-analyzer"),
             engine_version=self._store.engine_version,
             schema_version=latest_version(),
             store=self._store.url,
-            sources=tuple(
-                SourceStatus(
-                    source=source.source,
-                    received=source.stored + source.rejected,
-                    stored=source.stored,
-                    rejected=source.rejected,
-                    out_of_range=source.out_of_range,
-                    signals=source.signals,
-                )
-                for source in counted.sources
-            ),
-            rejected_by_reason=counted.rejected_by_reason,
-            settled_days=counted.settled_days,
-            newest_settled_day=counted.newest_settled_day,
-            watermark=counted.watermark,
-            attempts=counted.attempts,
-            failures=counted.failures,
-            propagated=counted.propagated,
-            without_user=counted.without_user,
-            unmapped=counted.unmapped,
-            unknown_stage=counted.unknown_stage,
-            users=counted.users,
+            sources=totals,
+            services=self._accounting.services(),
+            path=self._accounting.path(),
+            turned_away=self._accounting.turned_away(),
+            rejected_by_reason=dict(sorted(reasons.items())),
             last_analysis=self._reader.latest_analysis(),
+            **{item.name: getattr(settled, item.name) for item in fields(settled)},
         )
 
     def report(self, *, analysis_id: str = "") -> dict[str, object]:

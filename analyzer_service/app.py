@@ -19,7 +19,8 @@ from analyzer_service.settings import Settings
 from analyzer_service.store.connect import Store, open_store
 from analyzer_service.store.gate import QueryLimits
 from analyzer_service.store.migrations import migrate
-from analyzer_service.store.signal_map import install_signal_map, load_signal_map
+from analyzer_service.store.signal_map.keeper import install_signal_map
+from analyzer_service.store.turned_away import TurnedAway
 from analyzer_service.store.writer import RawWriter
 from otel_instrumentation import semconv
 
@@ -29,9 +30,11 @@ def open_ready_store(settings: Settings) -> Iterator[Store]:
     """Open the store of the settings with its schema and signal map in place."""
     if settings.store.startswith("chdb:///"):
         settings.state_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open_store(settings.store, engine_threads=settings.engine_threads) as store:
+    with open_store(
+        settings.store, engine_threads=settings.engine_threads, cluster=settings.cluster
+    ) as store:
         migrate(store)
-        install_signal_map(store, load_signal_map())
+        install_signal_map(store)
         yield store
 
 
@@ -90,12 +93,15 @@ class Service:
             query_max_rows=settings.query_max_rows,
         )
         stack.enter_context(server)
-        receiver = Receiver(RawWriter(store), settings=_ingest(settings))
+        turned_away = TurnedAway(store, SystemClock())
+        turned_away.start()
+        stack.callback(turned_away.stop)
+        receiver = Receiver(RawWriter(store), settings=_ingest(settings), turned_away=turned_away)
         receiver.start()
         stack.callback(receiver.stop)
         if store.embedded:
             # A server's own clients reach it without us.
-            endpoint = _endpoint(store, settings, tokens)
+            endpoint = _endpoint(store, settings, tokens, turned_away)
             endpoint.start()
             stack.callback(endpoint.stop)
             self.clickhouse_port = endpoint.port
@@ -133,7 +139,9 @@ def _limits(settings: Settings) -> QueryLimits:
     )
 
 
-def _endpoint(store: Store, settings: Settings, tokens: Tokens | None) -> Endpoint:
+def _endpoint(
+    store: Store, settings: Settings, tokens: Tokens | None, turned_away: TurnedAway
+) -> Endpoint:
     def role_of(_user: str, token: str) -> str | None:
         return Role.OPERATOR if tokens is None else tokens.role_of(token)
 
@@ -146,6 +154,7 @@ def _endpoint(store: Store, settings: Settings, tokens: Tokens | None) -> Endpoi
             engine_threads=settings.engine_threads,
         ),
         authenticate=role_of,
+        turned_away=turned_away,
     )
 
 

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from analyzer_service.accounts import PathStatus, SourceStatus, TurnedAwayStatus
+
 T = TypeVar("T")
 
 
@@ -112,6 +114,28 @@ class UserActivity:
 
 
 @dataclass(frozen=True, slots=True)
+class UserWeek:
+    """What one user did in one week: action and time signals only, never errors."""
+
+    user: str
+    week: int
+    """Grows by one from week to week."""
+    actions: float
+    distinct_actions: float
+    completion_seconds: float
+    """Typical time to complete a task; NaN where none was completed."""
+    minutes_per_session: float
+    """NaN where there was no session."""
+    more: Mapping[str, float] = field(default_factory=dict)
+    """Further features by name, admitted by ``analysis.feature_guard``."""
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the user did anything."""
+        return self.actions > 0 or self.distinct_actions > 0
+
+
+@dataclass(frozen=True, slots=True)
 class SegmentCount:
     """How many users of a segment are affected, of how many that count."""
 
@@ -122,6 +146,24 @@ class SegmentCount:
     def share(self) -> float:
         """k/n, 0 where nobody counts."""
         return self.k / self.n if self.n else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptCount:
+    """How many users of a segment attempted so often and failed so often."""
+
+    attempts: int
+    failures: int
+    users: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShareEstimate:
+    """The share of affected users of a segment, judged at equal exposure, with its 95% interval."""
+
+    share: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +188,8 @@ class SignalCounts:
     """Of all rated users of the segment."""
     exposed: Mapping[Segment, SegmentCount]
     """Of those who attempted the action or used the component."""
+    attempts: Mapping[Segment, tuple[AttemptCount, ...]] = field(default_factory=dict)
+    """How often the exposed attempted and failed; empty where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +209,11 @@ class Verdict:
     """The periods in which the rule fired; the first is the one the evidence shows."""
     thresholds: Mapping[str, float]
     missing: str = ""
-    """What an insufficient verdict lacks."""
+    """What an insufficient verdict lacks, or why a sure one is only called possible."""
+    shares: Mapping[Segment, ShareEstimate] = field(default_factory=dict)
+    """Affected users per segment, where attempts and failures per user were judged."""
+    probabilities: Mapping[ChallengeKind, float] = field(default_factory=dict)
+    """Of each kind, where attempts and failures per user were judged; the rest is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +245,17 @@ class UserSegment:
     membership: float
     borderline: bool
     features: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class UserWeekSegment:
+    """Where one user stands at the end of one week."""
+
+    user: str
+    week: int
+    segment: Segment
+    membership: float
+    borderline: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,18 +360,6 @@ class QueryColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceStatus:
-    """What became of one source's telemetry (``traces`` or ``logs``)."""
-
-    source: str
-    received: int
-    stored: int
-    rejected: int
-    out_of_range: int
-    signals: int
-
-
-@dataclass(frozen=True, slots=True)
 class StoreStatus:
     """The accounting of a store: everything that came in and where it went."""
 
@@ -321,6 +368,10 @@ class StoreStatus:
     schema_version: int
     store: str
     sources: tuple[SourceStatus, ...]
+    """Of all services together."""
+    services: tuple[SourceStatus, ...]
+    path: tuple[PathStatus, ...]
+    turned_away: tuple[TurnedAwayStatus, ...]
     rejected_by_reason: Mapping[str, int]
     settled_days: int
     newest_settled_day: str

@@ -6,6 +6,7 @@ AnalyzerError
 │   ├── ScenarioError        a scenario file
 │   ├── RuleSetError         a rule set
 │   ├── MappingError         a replay mapping
+│   ├── SignalMapError       a rule of the signal map
 │   └── PageTokenError       a page token that is not ours
 ├── QueryRefusedError        a user's SQL did not pass the gate
 ├── QueryLimitError          a user's SQL asked for too much
@@ -13,6 +14,7 @@ AnalyzerError
 ├── NotFoundError            no such analysis, challenge, user, file
 ├── NothingToAnalyzeError    the store holds nothing for the window
 ├── BusyError                an analysis is already running
+│   └── DerivationRunningError   signals are already being derived again
 ├── StoreError               the store did not do what it was told
 │   ├── StoreBusyError       another process owns the embedded store
 │   └── SchemaError          the store's schema is not this version's
@@ -77,6 +79,12 @@ class MappingError(InvalidInputError):
     reason = "INVALID_MAPPING"
 
 
+class SignalMapError(InvalidInputError):
+    """A rule of the signal map cannot be used."""
+
+    reason = "INVALID_SIGNAL_MAP"
+
+
 class PageTokenError(InvalidInputError):
     """The page token is not one this list gave out."""
 
@@ -117,6 +125,12 @@ class BusyError(AnalyzerError):
     """An analysis is already running."""
 
     reason = "ANALYSIS_RUNNING"
+
+
+class DerivationRunningError(BusyError):
+    """Signals are already being derived again."""
+
+    reason = "DERIVATION_RUNNING"
 
 
 class StoreError(AnalyzerError):
@@ -162,6 +176,7 @@ OUTCOMES: Mapping[type[AnalyzerError], tuple[str, int]] = {
     ScenarioError: ("INVALID_ARGUMENT", 2),
     RuleSetError: ("INVALID_ARGUMENT", 2),
     MappingError: ("INVALID_ARGUMENT", 2),
+    SignalMapError: ("INVALID_ARGUMENT", 2),
     PageTokenError: ("INVALID_ARGUMENT", 2),
     QueryRefusedError: ("INVALID_ARGUMENT", 2),
     QueryFailedError: ("INVALID_ARGUMENT", 2),
@@ -169,6 +184,7 @@ OUTCOMES: Mapping[type[AnalyzerError], tuple[str, int]] = {
     NotFoundError: ("NOT_FOUND", 4),
     NothingToAnalyzeError: ("FAILED_PRECONDITION", 5),
     BusyError: ("ABORTED", 6),
+    DerivationRunningError: ("ABORTED", 6),
     StoreError: ("INTERNAL", 7),
     StoreBusyError: ("FAILED_PRECONDITION", 7),
     SchemaError: ("FAILED_PRECONDITION", 7),

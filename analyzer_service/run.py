@@ -32,6 +32,10 @@ from analyzer_service.store.results import ResultWriter
 DEFAULT_WINDOW: Final = timedelta(days=28)
 """Four whole weeks, so that every weekday weighs the same."""
 
+FOLLOWED_BEFORE: Final = timedelta(weeks=8)
+"""Users are followed from so long before the window: the segment model remembers six weeks, and
+two more let names settle."""
+
 ENOUGH_ATTEMPTS: Final = 3
 """Attempts at a stage below which "nothing holds this user up" would be a guess."""
 
@@ -106,7 +110,12 @@ def run_analysis(
         phase: Told what is being done.
     """
     phase("segments")
-    segmentation = segment_users(reader.user_activity(window), preset)
+    weeks = (
+        reader.user_weeks(Window(window.start - FOLLOWED_BEFORE, window.end))
+        if preset is Preset.CALIBRATED
+        else []
+    )
+    segmentation = segment_users(reader.user_activity(window), preset, weeks=weeks)
     results.users(analysis_id, segmentation.users)
     results.segments(analysis_id, segmentation.segments)
     sizes = _sizes(segmentation)

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Final
 
 from analyzer_service.analysis.rules import (
@@ -19,11 +20,12 @@ from analyzer_service.analysis.segmentation import Preset
 from analyzer_service.clock import Clock
 from analyzer_service.domain import Analysis, AnalysisRequest, AnalysisStatus
 from analyzer_service.errors import AnalyzerError, BusyError, InvalidInputError
+from analyzer_service.following import Following
 from analyzer_service.run import choose_window, run_analysis
 from analyzer_service.store.connect import Store
 from analyzer_service.store.reader import Reader
 from analyzer_service.store.results import ResultWriter
-from analyzer_service.store.settling import Settlement, settle
+from analyzer_service.store.settling import Settlement, settle, settle_again
 
 LOGGER = logging.getLogger(__name__)
 
@@ -34,11 +36,14 @@ WATCH_SECONDS: Final = 1.0
 class Runner:
     """Runs analyses over a store; settling and results have one writer, so one runs at a time."""
 
-    def __init__(self, store: Store, clock: Clock, *, stages: Sequence[str]) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, *, stages: Sequence[str], following: Following
+    ) -> None:
         """Work on an open store; analyses that a stopped service left behind are failed."""
         self._store = store
         self._clock = clock
         self._stages = tuple(stages)
+        self._following = following
         self._reader = Reader(store)
         self._results = ResultWriter(store)
         self._busy = threading.Lock()
@@ -65,6 +70,11 @@ class Runner:
         """Settle what has arrived."""
         with self._settling:
             return settle(self._store, self._clock, stages=self._stages)
+
+    def settle_again(self, days: Sequence[date]) -> int:
+        """Settle some event days once more; returns how many were."""
+        with self._settling:
+            return settle_again(self._store, self._clock, days, stages=self._stages)
 
     def live(self, analysis_id: str) -> Analysis | None:
         """Return an analysis that has not ended, as it stands this moment."""
@@ -136,6 +146,8 @@ class Runner:
             preset=preset,
             phase=lambda phase: self._record(replace(running, phase=phase)),
         )
+        self._record(replace(running, phase="interventions"))
+        self._following.compare(running.analysis_id, window)
         return self._record(
             replace(
                 running,

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from memory_signal_map import MemorySignalMap
+
+from analyzer_service.accounts import PathStatus, SourceStatus, TurnedAwayStatus
 from analyzer_service.domain import (
     Analysis,
     AnalysisRequest,
@@ -24,7 +27,6 @@ from analyzer_service.domain import (
     SegmentSummary,
     SignalId,
     SignalKind,
-    SourceStatus,
     StoreStatus,
     UserReport,
     UserSegment,
@@ -36,6 +38,16 @@ from analyzer_service.errors import (
     NotFoundError,
     PageTokenError,
     QueryFailedError,
+)
+from analyzer_service.lives import (
+    Comparison,
+    Effect,
+    Life,
+    LifeState,
+    Review,
+    ReviewDraft,
+    ReviewKind,
+    Sighting,
 )
 
 T = TypeVar("T")
@@ -93,6 +105,37 @@ def user(name: str, segment: Segment) -> UserReport:
     return UserReport(place, (free, held_up))
 
 
+BANNER = Review(
+    review_id="rv-1",
+    place_id="time-limit-1",
+    kind=ReviewKind.INTERVENE,
+    review_time=START,
+    reviewer="ann",
+    comment="a banner",
+    effective_time=START + timedelta(days=1),
+    segments=(Segment.BEGINNER,),
+)
+HELPED = Comparison(Effect.BETTER, -0.25, -0.375, -0.125, 0.5, 0.25, None, None)
+STORY = (
+    Sighting("an-1", START, ChallengeKind.EDUCATION_TRAINING, Grade.PROBABLE, "ch-1", HELPED),
+    BANNER,
+    Sighting("an-2", START + timedelta(days=7), None, None),
+)
+LIFE = Life(
+    place_id="time-limit-1",
+    signal=SignalId(SignalKind.ERROR, "model_training", "trainer", "TimeLimitExceeded"),
+    kind=ChallengeKind.EDUCATION_TRAINING,
+    state=LifeState.VERIFYING,
+    since=START,
+    cause="the time after it is being watched",
+    first_seen=START,
+    last_seen=START + timedelta(days=7),
+    runs=2,
+    challenge_id="ch-1",
+    confirmed=True,
+    intervention=BANNER,
+    comparison=HELPED,
+)
 SIGNAL = ChallengeSignal(
     event_time=START,
     ingest_time=START + timedelta(microseconds=7),
@@ -120,6 +163,13 @@ class Rows:
             yield row
 
 
+TRACES = SourceStatus(
+    source="traces", received=13, stored=9, duplicated=2, rejected=1, uncounted=1, signals=9,
+    late=1, rejected_by_reason={"NOT_UTF8": 1},
+)  # fmt: skip
+LOGS = SourceStatus(source="logs", received=1, stored=1, signals=1)
+
+
 @dataclass
 class MemoryAnalyzer:
     """Satisfies AnalyzerInterface; ``raises`` makes every call fail with that error."""
@@ -127,7 +177,9 @@ class MemoryAnalyzer:
     raises: Exception | None = None
     requests: list[AnalysisRequest] = field(default_factory=list)
     sqls: list[tuple[str, int]] = field(default_factory=list)
+    drafts: list[ReviewDraft] = field(default_factory=list)
     busy: bool = False
+    signal_map: MemorySignalMap = field(default_factory=MemorySignalMap)
     fails: bool = False
 
     def _check(self) -> None:
@@ -197,6 +249,27 @@ class MemoryAnalyzer:
         self.get_challenge(challenge_id, analysis_id=analysis_id)
         return paged([SIGNAL] * 3, page_size, page_token)
 
+    def list_lives(
+        self, *, analysis_id: str = "", states: Sequence[LifeState] = ()
+    ) -> tuple[Life, ...]:
+        self.get_analysis(analysis_id)
+        return tuple(item for item in (LIFE,) if not states or item.state in states)
+
+    def get_life(
+        self, challenge_id: str, *, analysis_id: str = ""
+    ) -> tuple[Life, tuple[Sighting | Review, ...]]:
+        self.get_analysis(analysis_id)
+        if challenge_id not in {LIFE.place_id, LIFE.challenge_id}:
+            raise NotFoundError(f"There is no challenge {challenge_id}.", field="challenge_id")
+        return LIFE, STORY
+
+    def review_challenge(
+        self, challenge_id: str, draft: ReviewDraft, *, analysis_id: str = ""
+    ) -> Life:
+        life, _ = self.get_life(challenge_id, analysis_id=analysis_id)
+        self.drafts.append(draft)
+        return life
+
     def list_users(
         self, *, analysis_id: str = "", segment: Segment | None, page_size: int, page_token: str
     ) -> Page[UserReport]:
@@ -237,7 +310,13 @@ class MemoryAnalyzer:
             engine_version="26.9",
             schema_version=6,
             store="chdb:///there",
-            sources=(SourceStatus("traces", 10, 9, 1, 0, 9), SourceStatus("logs", 1, 1, 0, 0, 1)),
+            sources=(TRACES, LOGS),
+            services=(replace(TRACES, service_name="studio"), replace(LOGS, service_name="")),
+            path=(
+                PathStatus("sdk", "studio", "batch/0", "traces", "lost", "queue_full", 7),
+                PathStatus("collector", "otelcol", "otlp/grpc", "traces", "received", "", 12),
+            ),
+            turned_away=(TurnedAwayStatus("otlp_http", "traces", "too_large", 2, 0),),
             rejected_by_reason={"NOT_UTF8": 1},
             settled_days=28,
             newest_settled_day="2026-02-01",

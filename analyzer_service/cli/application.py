@@ -19,11 +19,16 @@ from analyzer_service.cli import (
     challenges,
     config,
     demo,
+    judge,
+    lives,
     migrate,
     replay,
     report,
+    review,
+    segment,
     segments,
     serve,
+    signal_map,
     simulate,
     sql,
     status,
@@ -65,8 +70,12 @@ for _module in (
     analyze,
     report,
     challenges,
+    lives,
+    review,
     users,
     segments,
+    segment,
+    judge,
     analyses,
     sql,
     status,
@@ -74,6 +83,7 @@ for _module in (
     config,
 ):
     app.command(_module.__name__.rpartition(".")[2])(_module.command)
+app.add_typer(signal_map.app, name="signal-map")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

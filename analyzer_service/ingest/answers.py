@@ -29,6 +29,11 @@ class Signal:
     request: Descriptor
     respond: Callable[[Outcome], Message]
 
+    @property
+    def source(self) -> str:
+        """What the accounting calls it: ``traces``, ``logs`` or ``metrics``."""
+        return self.path.rpartition("/")[2]
+
 
 def _traces(outcome: Outcome) -> Message:
     response = trace_service_pb2.ExportTraceServiceResponse()

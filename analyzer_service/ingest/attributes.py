@@ -21,8 +21,13 @@ CACHED_BYTES: Final = 256
 ROUTE_ATTRIBUTES: Final = (semconv.HTTP_ROUTE, semconv.URL_PATH, "http.target")
 """Where ``/user/<name>/`` may stand, in the order they are looked at."""
 
+URL_ATTRIBUTES: Final = ("url.full", "http.url")
+"""Where such a path may stand too; it is masked there, but nobody's pseudonym comes from it."""
+
 USER_IN_ROUTE: Final = re.compile(rb"/user/([^/?#{}<:]+)/")
 """A user's own part of a hub, as notebook hubs lay them out; not a template such as ``{name}``."""
+_MASKED_ROUTE: Final = rb"/user/{user}/"
+_HINT: Final = b"/user/"
 
 PSEUDONYM: Final = re.compile(rb"[0-9a-f]{32}")
 ANY_CASE_PSEUDONYM: Final = re.compile(rb"[0-9a-fA-F]{32}")
@@ -40,6 +45,7 @@ class Mark(IntEnum):
     ROUTE = 6
     PERSONAL = 7
     UNKNOWN_STAGE = 8
+    URL = 9
 
 
 class Attribute(NamedTuple):
@@ -53,6 +59,7 @@ class Attribute(NamedTuple):
 
 by_key = itemgetter(0)
 
+_PATHS: Final = (Mark.ROUTE, Mark.URL)
 _SHORTEST: Final = 6
 """Bytes of the shortest attribute: three tags and three sizes."""
 _STAGES: Final = frozenset(stage.encode() for stage in semconv.STAGES)
@@ -69,6 +76,7 @@ class AttributeReader:
             semconv.USER_ID.encode(): Mark.USER_ID,
             semconv.ENDUSER_ID.encode(): Mark.ENDUSER_ID,
             **{name.encode(): Mark.ROUTE for name in ROUTE_ATTRIBUTES},
+            **{name.encode(): Mark.URL for name in URL_ATTRIBUTES},
             **dict.fromkeys(_header_names(identity_headers), Mark.HEADER),
             **{
                 name.encode(): Mark.PERSONAL
@@ -139,9 +147,14 @@ class AttributeReader:
             return Mark.OTHER_HASH
         if mark == Mark.UNKNOWN_STAGE and text in _STAGES:
             return Mark.NONE
-        if mark == Mark.ROUTE and not USER_IN_ROUTE.search(text):
+        if mark in _PATHS and not USER_IN_ROUTE.search(text):
             return Mark.NONE
         return mark
+
+
+def mask_route(text: bytes) -> bytes:
+    """Return a path, a URL or a span's name with ``{user}`` for the name in ``/user/<name>/``."""
+    return USER_IN_ROUTE.sub(_MASKED_ROUTE, text) if _HINT in text else text
 
 
 def _header_names(headers: Iterable[str]) -> Iterator[bytes]:

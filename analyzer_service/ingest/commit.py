@@ -14,7 +14,7 @@ import logging
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -23,7 +23,7 @@ import orjson
 from analyzer_service.errors import StoreError
 from analyzer_service.ingest import rowbinary
 from analyzer_service.ingest.findings import Rejection, shortened
-from analyzer_service.ingest.tables import DATA_FORMAT, RawTable
+from analyzer_service.ingest.tables import DATA_FORMAT, SERVICE_COLUMN, RawTable
 
 INSERT_ROWS: Final = 65_536
 """Rows at which an insert is closed: the engine's own block size; larger inserts gain nothing."""
@@ -76,13 +76,19 @@ class RawSink(Protocol):
         rows: int,
         split: Callable[[int, int], bytes],
         describe: Callable[[int], str],
+        service: Callable[[int], str],
     ) -> WriteResult:
         """Insert the rows that can be, reject the others; StoreError if to be tried again."""
         ...
 
-    def reject_many(self, rejections: Sequence[tuple[str, str, str, str]]) -> None:
-        """Keep records that cannot be stored: source, reason, detail and text of each."""
+    def reject_many(self, rejections: Sequence[tuple[str, str, str, str, str]]) -> None:
+        """Keep records that cannot be stored: source, service, reason, detail, text of each."""
         ...
+
+
+OVERLOADED: Final = "overloaded"
+STORE_FAILED: Final = "store_failed"
+"""Why requests are asked to come again."""
 
 
 class RetryLaterError(Exception):
@@ -96,6 +102,11 @@ class RetryLaterError(Exception):
         """Say why, and which of the two it is."""
         super().__init__(message)
         self.overloaded = overloaded
+
+    @property
+    def reason(self) -> str:
+        """The word under which it is counted."""
+        return OVERLOADED if self.overloaded else STORE_FAILED
 
 
 @dataclass
@@ -242,6 +253,7 @@ class Committer:
             rows=len(rows),
             split=lambda start, stop: b"".join(rows[start:stop]),
             describe=lambda row: self._describe(rows[row]),
+            service=lambda row: str(self._record(rows[row])[SERVICE_COLUMN]),
         )
         return [reason for _, reason in result.rejected]
 
@@ -251,12 +263,17 @@ class Committer:
         for batch in batches:
             if batch.rejections:
                 self._sink.reject_many(
-                    [(source, one.reason, one.detail, one.record) for one in batch.rejections]
+                    [
+                        (source, one.service, one.reason, one.detail, one.record)
+                        for one in batch.rejections
+                    ]
                 )
 
     def _describe(self, row: bytes) -> str:
-        record = rowbinary.RowReader(row).record(self._table.columns)
-        return shortened(orjson.dumps(record).decode(), RECORD_CHARACTERS)
+        return shortened(orjson.dumps(self._record(row)).decode(), RECORD_CHARACTERS)
+
+    def _record(self, row: bytes) -> Mapping[str, object]:
+        return rowbinary.RowReader(row).record(self._table.columns)
 
 
 def _fail(batches: Sequence[_Batch], message: str) -> None:

@@ -38,6 +38,8 @@ class Rejection:
     reason: str
     detail: str
     record: str
+    service: str = ""
+    """Whose it was; empty where that cannot be read."""
 
 
 @dataclass
@@ -52,9 +54,9 @@ class Findings:
     """Warnings about records that are stored all the same."""
     problems: Counter[str] = field(default_factory=Counter)
 
-    def reject(self, error: RejectedRecordError, record: str) -> None:
+    def reject(self, error: RejectedRecordError, record: str, service: str = "") -> None:
         """Note a record that is not stored."""
-        self.rejections.append(Rejection(error.reason, error.detail, record))
+        self.rejections.append(Rejection(error.reason, error.detail, record, service))
         self._note(error.detail)
 
     def warn(self, problem: str) -> None:

@@ -23,6 +23,7 @@ _SERVICE_NAME: Final = semconv.SERVICE_NAME.encode()
 class Resource:
     """A resource's columns; ``has_user`` if its records inherit a pseudonym from it."""
 
+    service: str
     service_name: bytes
     attributes: bytes
     schema_url: bytes
@@ -57,6 +58,7 @@ def read_resource(message: bytes, schema_url: bytes, tools: Tools) -> Resource:
     service = next((one.text for one in attributes if one.key == _SERVICE_NAME), b"")
     settled = tools.identity.settle(attributes, tools.findings, inherited=False)
     return Resource(
+        service=service.decode("utf-8", "replace"),
         service_name=rowbinary.string(service),
         attributes=as_map(settled),
         schema_url=rowbinary.string(tools.findings.text(schema_url)),

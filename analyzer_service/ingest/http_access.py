@@ -8,7 +8,7 @@ Host.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,6 +16,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from analyzer_service.hosts import ANY, is_known_host
+from analyzer_service.ingest.statistics import Forgotten, TurnedAwaySink
+
+WAY: Final = "otlp_http"
+"""What the accounting calls this way in."""
+
+ACCESS: Final = "access"
+UNKNOWN: Final = "unknown"
+"""What was in such a request is not looked at."""
 
 PREFLIGHT_SECONDS: Final = 7200
 """How long a browser may remember a permission: the longest that all of them honour."""
@@ -29,6 +37,7 @@ class Access:
 
     hosts: Sequence[str]
     origins: Sequence[str]
+    turned_away: TurnedAwaySink = field(default_factory=Forgotten)
 
     def refusal(self, headers: Headers) -> str:
         """Return why a request is refused, empty if it is not."""
@@ -51,6 +60,7 @@ class Access:
             origin = headers.get("origin")
             refusal = self.refusal(headers)
             if refusal:
+                self.turned_away.count(WAY, UNKNOWN, ACCESS)
                 await PlainTextResponse(refusal, status_code=403)(scope, receive, send)
             elif origin is None:
                 await application(scope, receive, send)

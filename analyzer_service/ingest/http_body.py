@@ -17,6 +17,14 @@ _WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 class BodyTooLargeError(ValueError):
     """The body is above the limit."""
 
+    @classmethod
+    def above(cls, limit: int) -> BodyTooLargeError:
+        """Return the error that names the limit in bytes and the cure."""
+        return cls(
+            f"the request is larger than the limit of {limit} bytes after decompression: "
+            "send smaller batches"
+        )
+
 
 class UnsupportedEncodingError(ValueError):
     """The Content-Encoding is unknown, or the body is not in it."""
@@ -39,7 +47,7 @@ async def read_body(stream: AsyncIterable[bytes], limit: int) -> bytes:
         else:
             body.clear()
     if size > limit:
-        raise _too_large(limit)
+        raise BodyTooLargeError.above(limit)
     return bytes(body)
 
 
@@ -63,15 +71,8 @@ def inflate(body: bytes, encoding: str, limit: int) -> bytes:
         except zlib.error as error:
             raise UnsupportedEncodingError(f"the body is not {encoding}: {error}") from None
         if len(inflated) > limit:
-            raise _too_large(limit)
+            raise BodyTooLargeError.above(limit)
         if not decoder.eof:
             raise UnsupportedEncodingError(f"the body is not {encoding}: it ends too early")
         body = decoder.unused_data
     return bytes(inflated)
-
-
-def _too_large(limit: int) -> BodyTooLargeError:
-    return BodyTooLargeError(
-        f"the request is larger than the limit of {limit} bytes after decompression: "
-        "send smaller batches"
-    )

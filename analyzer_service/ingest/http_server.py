@@ -20,7 +20,7 @@ from analyzer_service.ingest.answers import Signal
 from analyzer_service.ingest.commit import RetryLaterError
 from analyzer_service.ingest.findings import Findings
 from analyzer_service.ingest.grpc_server import WORKERS, Accepts
-from analyzer_service.ingest.http_access import Access
+from analyzer_service.ingest.http_access import WAY, Access
 from analyzer_service.ingest.http_body import (
     BodyTooLargeError,
     UnsupportedEncodingError,
@@ -29,6 +29,11 @@ from analyzer_service.ingest.http_body import (
 )
 from analyzer_service.ingest.http_reply import JSON, PROTOBUF, Reply
 from analyzer_service.ingest.payload import UndecodableError
+from analyzer_service.ingest.pipeline import NOT_KEPT, TOO_LARGE, UNDECODABLE
+from analyzer_service.ingest.statistics import TurnedAwaySink
+
+UNSUPPORTED: Final = "unsupported"
+"""Reason under which a content type or compression that is not known is counted."""
 
 START_SECONDS: Final = 10.0
 """How long the server may take to listen; it takes milliseconds."""
@@ -52,6 +57,7 @@ class HttpServer:
         *,
         access: Access,
         max_body_bytes: int,
+        turned_away: TurnedAwaySink,
     ) -> None:
         """Bind the address; ``port`` says which port it became.
 
@@ -59,6 +65,7 @@ class HttpServer:
             OSError: The address is taken.
         """
         self._max_body_bytes = max_body_bytes
+        self._turned_away = turned_away
         self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="otlp-http")
         self._socket = socket.create_server((host, port), family=_family(host), backlog=BACKLOG)
         # Accepted connections inherit it: without it a small answer waits for the client's ACK.
@@ -118,8 +125,10 @@ class HttpServer:
         try:
             body = await read_body(request.stream(), self._max_body_bytes)
         except BodyTooLargeError as error:
+            self._count(signal, TOO_LARGE)
             return reply.too_large(str(error))
         if content_type not in (JSON, PROTOBUF):
+            self._count(signal, UNSUPPORTED)
             return reply.unsupported(f"Content-Type must be {PROTOBUF} or {JSON}")
         encoding = request.headers.get("content-encoding", "").strip().lower()
         loop = asyncio.get_running_loop()
@@ -135,16 +144,28 @@ class HttpServer:
             payload = inflate(body, encoding, self._max_body_bytes)
             if reply.content_type == JSON:
                 payload = otlp_json.to_wire(payload, signal.request, findings)
-            return reply.success(signal.respond(pipeline.accept(payload, findings)))
+            outcome = pipeline.accept(payload, findings)
+            if outcome.not_kept:
+                self._turned_away.count(
+                    WAY, signal.source, NOT_KEPT, requests=0, records=outcome.not_kept
+                )
+            return reply.success(signal.respond(outcome))
         except BodyTooLargeError as error:
+            self._count(signal, TOO_LARGE)
             return reply.too_large(str(error))
         except UnsupportedEncodingError as error:
+            self._count(signal, UNSUPPORTED)
             return reply.unsupported(str(error))
         except UndecodableError as error:
+            self._count(signal, UNDECODABLE)
             return reply.status(400, answers.undecodable(str(error)))
         except RetryLaterError as error:
+            self._count(signal, error.reason)
             code = 429 if error.overloaded else 503
             return reply.status(code, answers.retry_later(str(error)))
+
+    def _count(self, signal: Signal, reason: str) -> None:
+        self._turned_away.count(WAY, signal.source, reason)
 
 
 async def _healthy(_: Request) -> Response:

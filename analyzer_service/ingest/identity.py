@@ -13,6 +13,7 @@ from analyzer_service.ingest.attributes import (
     Attribute,
     AttributeReader,
     Mark,
+    mask_route,
 )
 from analyzer_service.ingest.findings import Findings, quoted
 from otel_instrumentation import semconv
@@ -23,6 +24,9 @@ CACHED_USERS: Final = 100_000
 
 _RAW: Final = frozenset((Mark.USER_ID, Mark.ENDUSER_ID, Mark.HEADER, Mark.PERSONAL))
 """Marks of attributes that name a person: never stored."""
+
+_MASKED: Final = frozenset((Mark.ROUTE, Mark.URL))
+"""Marks of attributes that name a person on the way to something: stored without the name."""
 
 _FROM_RECORD: Final = (Mark.USER_ID, Mark.ENDUSER_ID)
 _FROM_REQUEST: Final = (Mark.HEADER, Mark.ROUTE)
@@ -53,7 +57,13 @@ class Identity:
         user = self._user(sorted(marked, key=self._rank), inherited=inherited)
         self._complain(marked, findings, found=user is not None)
         dropped = _RAW | {Mark.PSEUDONYM, Mark.OTHER_HASH}
-        kept = [attribute for attribute in attributes if attribute[2] not in dropped]
+        kept = [
+            self._reader.attribute(attribute.key, mask_route(attribute.text))
+            if attribute.mark in _MASKED
+            else attribute
+            for attribute in attributes
+            if attribute.mark not in dropped
+        ]
         if user is not None:
             kept.append(user)
         return kept

@@ -23,12 +23,16 @@ from analyzer_service.ingest import wire
 from analyzer_service.ingest.findings import Findings, RejectedRecordError, quoted
 from analyzer_service.ingest.payload import MALFORMED, UndecodableError
 from analyzer_service.ingest.values import MAX_NESTING
+from otel_instrumentation import semconv
 
 HEXADECIMAL: Final = frozenset(("trace_id", "span_id", "parent_span_id"))
 """Byte fields that OTLP writes in hexadecimal digits; all others are base64."""
 
 RECORDS: Final = frozenset(("spans", "log_records"))
 """Lists of which one member that cannot be read is rejected alone."""
+
+RESOURCES: Final = frozenset(("ResourceSpans", "ResourceLogs"))
+"""Messages that say whose the records in them are."""
 
 _ANY_VALUE: Final = "opentelemetry.proto.common.v1.AnyValue"
 
@@ -76,6 +80,7 @@ class _Encoder:
 
     def __init__(self, findings: Findings) -> None:
         self._findings = findings
+        self._service = ""
 
     def message(self, descriptor: Descriptor, value: object, nesting: int) -> bytes:
         if not isinstance(value, dict):
@@ -85,6 +90,8 @@ class _Encoder:
             if nesting > MAX_NESTING + 2:
                 # One level more than is kept, so that the reader sees that something was cut.
                 return b""
+        if descriptor.name in RESOURCES:
+            self._service = _service_of(value)
         parts: list[bytes] = []
         fields = _fields_by_name(descriptor)
         for name, member in value.items():
@@ -106,7 +113,8 @@ class _Encoder:
         try:
             return self._member(field, value, 0)
         except FieldError as error:
-            self._findings.reject(RejectedRecordError(MALFORMED, str(error)), _described(value))
+            refused = RejectedRecordError(MALFORMED, str(error))
+            self._findings.reject(refused, _described(value), self._service)
             return b""
 
     def _member(self, field: FieldDescriptor, value: object, nesting: int) -> bytes:
@@ -240,6 +248,17 @@ def _described(value: object) -> str:
     wanted = ("traceId", "spanId", "name", "eventName", "startTimeUnixNano", "timeUnixNano")
     known: dict[str, Any] = value if isinstance(value, dict) else {}
     return json.dumps({name: str(known[name])[:64] for name in wanted if name in known})
+
+
+def _service_of(value: Mapping[str, Any]) -> str:
+    """Return the service a resource names, whatever else is wrong with it."""
+    resource = value.get("resource")
+    attributes = resource.get("attributes") if isinstance(resource, dict) else None
+    for one in attributes if isinstance(attributes, list) else ():
+        if isinstance(one, dict) and one.get("key") == semconv.SERVICE_NAME:
+            named = one.get("value")
+            return str(named.get("stringValue", "")) if isinstance(named, dict) else ""
+    return ""
 
 
 def _shown(field: FieldDescriptor, value: object) -> str:

@@ -32,6 +32,7 @@ class PayloadReader:
         self._tools = tools
         self._findings: Findings = tools.findings
         self._broken = False
+        self._service = ""
         self.rows: list[bytes] = []
         self.received = 0
 
@@ -71,6 +72,7 @@ class PayloadReader:
         # Parts of a message given twice merge, and on the wire merging is joining.
         head = b"".join(repeated(fields, HEAD))
         resource = read_resource(head, _last(fields, SCHEMA_URL), self._tools)
+        self._service = resource.service
         for member in repeated(fields, MEMBERS):
             inner = self._fields(member)
             scope_head = b"".join(repeated(inner, HEAD))
@@ -93,7 +95,7 @@ class PayloadReader:
     def _reject(self, error: RejectedRecordError, message: bytes) -> None:
         # Only what identifies the record is kept: what could not be read cannot be freed of names.
         described = {**self._rows.describe(message), "bytes": len(message)}
-        self._findings.reject(error, orjson.dumps(described).decode())
+        self._findings.reject(error, orjson.dumps(described).decode(), self._service)
 
     def _fields(self, message: bytes) -> list[wire.Field]:
         """Return a container's fields; of one that is cut short, the last as far as it goes."""

@@ -22,16 +22,21 @@ LATEST_AHEAD_NANOSECONDS: Final = 24 * 3600 * 10**9
 
 REFUSED_BY_STORE: Final = "store"
 UNDECODABLE: Final = "undecodable"
-OVERLOADED: Final = "overloaded"
-STORE_FAILED: Final = "store_failed"
+TOO_LARGE: Final = "too_large"
+NOT_KEPT: Final = "not_kept"
+"""Metrics that accounting does not read."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a sender is told: how many records are not stored, and the first few problems."""
+    """What a sender is told: how many records are not stored, and the first few problems.
+
+    ``not_kept`` is for the accounting alone: records that came and are none of our business.
+    """
 
     rejected: int = 0
     message: str = ""
+    not_kept: int = 0
 
 
 class Pipeline:
@@ -73,7 +78,7 @@ class Pipeline:
             self.counters.refused(UNDECODABLE)
             raise
         except RetryLaterError as later:
-            self.counters.refused(OVERLOADED if later.overloaded else STORE_FAILED)
+            self.counters.refused(later.reason)
             raise
         for reason in refused:
             findings.warn(f"the store refused a record: {reason}")

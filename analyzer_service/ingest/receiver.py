@@ -1,4 +1,4 @@
-"""The receiver as a whole: two servers, two writers, what they share."""
+"""The receiver as a whole: two servers, a writer for each kind, what they share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from analyzer_service.ingest.metrics import MetricsPipeline
 from analyzer_service.ingest.pipeline import Pipeline
 from analyzer_service.ingest.settings import IngestSettings
 from analyzer_service.ingest.spans import SpanRows
-from analyzer_service.ingest.statistics import IngestStatistics
+from analyzer_service.ingest.statistics import Forgotten, IngestStatistics, TurnedAwaySink
 
 DEFAULT_GRACE_SECONDS: Final = 5.0
 """What requests under way get when the service stops: their insert takes far less."""
@@ -34,7 +34,12 @@ class Receiver:
     """
 
     def __init__(
-        self, sink: RawSink, *, settings: IngestSettings, clock: Clock | None = None
+        self,
+        sink: RawSink,
+        *,
+        settings: IngestSettings,
+        clock: Clock | None = None,
+        turned_away: TurnedAwaySink | None = None,
     ) -> None:
         """Bind the ports.
 
@@ -42,21 +47,24 @@ class Receiver:
             SettingsError: An address is not ``host:port``.
             UnavailableError: A port is taken.
         """
-        self._committers = (Committer(sink, tables.TRACES), Committer(sink, tables.LOGS))
+        self._committers = tuple(
+            Committer(sink, table) for table in (tables.TRACES, tables.LOGS, tables.METRICS)
+        )
         clock = SystemClock() if clock is None else clock
         attributes = AttributeReader(settings.identity_headers)
         identity = Identity(attributes, settings.salt)
-        spans, logs = self._committers
+        spans, logs, metrics = self._committers
         self._traces = Pipeline(SpanRows, spans, attributes, identity, clock)
         self._logs = Pipeline(LogRows, logs, attributes, identity, clock)
-        self._metrics = MetricsPipeline()
+        self._metrics = MetricsPipeline(metrics, attributes)
         pipelines: Mapping[Signal, Accepts] = {
             answers.TRACES: self._traces,
             answers.LOGS: self._logs,
             answers.METRICS: self._metrics,
         }
-        self._http = _http_server(settings, pipelines)
-        self._grpc = _grpc_server(settings, pipelines, self._http)
+        turned_away = Forgotten() if turned_away is None else turned_away
+        self._http = _http_server(settings, pipelines, turned_away)
+        self._grpc = _grpc_server(settings, pipelines, turned_away, self._http)
 
     @property
     def grpc_port(self) -> int:
@@ -92,23 +100,38 @@ class Receiver:
             committer.stop()
 
 
-def _http_server(settings: IngestSettings, pipelines: Mapping[Signal, Accepts]) -> HttpServer:
+def _http_server(
+    settings: IngestSettings, pipelines: Mapping[Signal, Accepts], turned_away: TurnedAwaySink
+) -> HttpServer:
     host, port = _address("http_address", settings.http_address)
     _address("grpc_address", settings.grpc_address)
-    access = Access(settings.allowed_hosts, settings.cors_origins)
+    access = Access(settings.allowed_hosts, settings.cors_origins, turned_away)
     try:
         return HttpServer(
-            host, port, pipelines, access=access, max_body_bytes=settings.max_body_bytes
+            host,
+            port,
+            pipelines,
+            access=access,
+            max_body_bytes=settings.max_body_bytes,
+            turned_away=turned_away,
         )
     except OSError as error:
         raise _taken("OTLP/HTTP", settings.http_address, error) from None
 
 
 def _grpc_server(
-    settings: IngestSettings, pipelines: Mapping[Signal, Accepts], http: HttpServer
+    settings: IngestSettings,
+    pipelines: Mapping[Signal, Accepts],
+    turned_away: TurnedAwaySink,
+    http: HttpServer,
 ) -> GrpcServer:
     try:
-        return GrpcServer(settings.grpc_address, pipelines, max_body_bytes=settings.max_body_bytes)
+        return GrpcServer(
+            settings.grpc_address,
+            pipelines,
+            max_body_bytes=settings.max_body_bytes,
+            turned_away=turned_away,
+        )
     except RuntimeError as error:
         http.stop(0)
         raise _taken("OTLP/gRPC", settings.grpc_address, error) from None

@@ -6,6 +6,7 @@ refused batch falls apart by slicing a list.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
@@ -46,6 +47,8 @@ class RowReader:
             return {self._text(): self._text() for _ in range(self._length())}
         if kind == "string":
             return self._text()
+        if kind == "float64":
+            return float(struct.unpack("<d", self._take(8))[0])
         return self._number(INTEGER_BYTES[kind])
 
     def _length(self) -> int:
@@ -64,4 +67,4 @@ class RowReader:
         return self._row[start : self._position]
 
 
-INTEGER_BYTES: Final = {"int64": 8, "uint64": 8, "uint8": 1}
+INTEGER_BYTES: Final = {"int64": 8, "uint64": 8, "int32": 4, "uint8": 1}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from analyzer_service.ingest import identity, records, rowbinary, wire
-from analyzer_service.ingest.attributes import as_map
+from analyzer_service.ingest.attributes import as_map, mask_route
 from analyzer_service.ingest.findings import RejectedRecordError
 from analyzer_service.ingest.frames import Resource, Scope, Tools
 
@@ -83,7 +83,7 @@ class SpanRows:
                 span_id,
                 records.parent_span_id(parent) if parent else rowbinary.EMPTY,
                 self._string(get(_TRACE_STATE, b"")),
-                self._string(get(_NAME, b"")),
+                self._string(mask_route(get(_NAME, b""))),
                 _KIND_COLUMN.get(get(_KIND, 0), rowbinary.EMPTY),
                 self._shared,
                 self._attributes(fields),
@@ -100,7 +100,7 @@ class SpanRows:
         return {
             "traceId": get(_TRACE_ID, b"").hex(),
             "spanId": get(_SPAN_ID, b"").hex(),
-            "name": records.shown(get(_NAME, b"")),
+            "name": records.shown(mask_route(get(_NAME, b""))),
             "startTimeUnixNano": records.number(get(_START, b"")),
             "endTimeUnixNano": records.number(get(_END, b"")),
         }

@@ -7,6 +7,29 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Protocol
+
+
+class TurnedAwaySink(Protocol):
+    """Keeps count, over restarts, of what left nothing else behind.
+
+    :class:`analyzer_service.store.turned_away.TurnedAway` is one.
+    """
+
+    def count(
+        self, way: str, source: str, reason: str, *, requests: int = 1, records: int = 0
+    ) -> None:
+        """Count requests of which nothing was kept, or records that are not."""
+        ...
+
+
+class Forgotten:
+    """A sink that keeps nothing, for a receiver without a store."""
+
+    def count(
+        self, way: str, source: str, reason: str, *, requests: int = 1, records: int = 0
+    ) -> None:
+        """Count nothing."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +59,7 @@ class SignalStatistics:
 class IngestStatistics:
     """Counts since the receiver started.
 
-    Of metrics, which are not stored, ``received`` counts data points, and all are rejected.
+    Of metrics ``received`` counts data points; those that accounting does not read are rejected.
     """
 
     traces: SignalStatistics

@@ -7,6 +7,8 @@ from typing import Final
 
 DATA_FORMAT: Final = "RowBinary"
 
+SERVICE_COLUMN: Final = "ServiceName"
+
 
 @dataclass(frozen=True)
 class RawTable:
@@ -74,5 +76,22 @@ LOGS: Final = RawTable(
         ("ScopeAttributes", "map"),
         ("LogAttributes", "map"),
         ("EventName", "string"),
+    ),
+)
+
+METRICS: Final = RawTable(
+    name="otel_metrics_sum",
+    source="metrics",
+    # Of the exporter's columns, those that accounting reads.
+    columns=(
+        ("ResourceAttributes", "map"),
+        ("ServiceName", "string"),
+        ("MetricName", "string"),
+        ("Attributes", "map"),
+        ("StartTimeUnix", "int64"),
+        ("TimeUnix", "int64"),
+        ("Value", "float64"),
+        ("AggregationTemporality", "int32"),
+        ("IsMonotonic", "uint8"),
     ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar, cast
@@ -10,10 +10,11 @@ from typing import Any, Final, Self, TypeVar, cast
 import grpc
 import orjson
 
-from analyzer_service import domain
+from analyzer_service import domain, lives
 from analyzer_service.api.v1 import analyzer_pb2 as pb
 from analyzer_service.api.v1 import analyzer_pb2_grpc as pb_grpc
-from analyzer_service.server import convert
+from analyzer_service.server import convert, convert_lives
+from analyzer_service.server.client_map import RemoteSignalMap
 from analyzer_service.server.status import error_of
 from analyzer_service.server.wire import enum_to_proto
 
@@ -60,6 +61,10 @@ class RemoteAnalyzer:
             self._channel = grpc.secure_channel(server, credentials, options=options)
         self._stub = pb_grpc.AnalyzerServiceStub(self._channel)
         self._metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self.signal_map = RemoteSignalMap(
+            self._stub, call=self._call, errors=self._errors, metadata=self._metadata
+        )
+        """The signal map of the service."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -139,6 +144,34 @@ class RemoteAnalyzer:
             ),
         )
         return _page(answer, [convert.challenge_signal_from_proto(item) for item in answer.signals])
+
+    def list_lives(
+        self, *, analysis_id: str = "", states: Sequence[lives.LifeState] = ()
+    ) -> tuple[lives.Life, ...]:
+        """Return how challenges stand, open ones first."""
+        message = pb.ListLivesRequest(
+            analysis_id=analysis_id,
+            states=[enum_to_proto(state, lives.LifeState) for state in states],
+        )
+        answer = self._call(self._stub.ListLives, message)
+        return tuple(convert_lives.life_from_proto(item) for item in answer.lives)
+
+    def get_life(
+        self, challenge_id: str, *, analysis_id: str = ""
+    ) -> tuple[lives.Life, tuple[lives.Sighting | lives.Review, ...]]:
+        """Return how one challenge stands and what was said of it, in order."""
+        message = pb.GetLifeRequest(challenge_id=challenge_id, analysis_id=analysis_id)
+        answer = self._call(self._stub.GetLife, message)
+        events = tuple(convert_lives.event_from_proto(event) for event in answer.events)
+        return convert_lives.life_from_proto(answer.life), events
+
+    def review_challenge(
+        self, challenge_id: str, draft: lives.ReviewDraft, *, analysis_id: str = ""
+    ) -> lives.Life:
+        """Say something of a challenge and return how it stands then."""
+        message = convert_lives.draft_to_proto(challenge_id, analysis_id, draft)
+        answer = self._call(self._stub.ReviewChallenge, message)
+        return convert_lives.life_from_proto(answer.life)
 
     def list_users(
         self,

@@ -9,6 +9,7 @@ from google.protobuf.struct_pb2 import Struct
 
 from analyzer_service import domain
 from analyzer_service.api.v1 import analyzer_pb2 as pb
+from analyzer_service.server import convert_accounts
 from analyzer_service.server.wire import (
     NANOSECONDS,
     duration,
@@ -266,17 +267,10 @@ def status_to_proto(value: domain.StoreStatus) -> pb.StoreStatus:
     """Return the accounting of a store as a message."""
     last = analysis_to_proto(value.last_analysis) if value.last_analysis else None
     return pb.StoreStatus(
-        sources=[
-            pb.SourceStatus(
-                source=item.source,
-                received=item.received,
-                stored=item.stored,
-                rejected=item.rejected,
-                out_of_range=item.out_of_range,
-                signals=item.signals,
-            )
-            for item in value.sources
-        ],
+        sources=[convert_accounts.source_to_proto(item) for item in value.sources],
+        services=[convert_accounts.source_to_proto(item) for item in value.services],
+        path=[convert_accounts.path_to_proto(item) for item in value.path],
+        turned_away=[convert_accounts.turned_away_to_proto(item) for item in value.turned_away],
         rejected_by_reason=value.rejected_by_reason,
         watermark=time_to_proto(value.watermark),
         last_analysis=last,
@@ -288,17 +282,10 @@ def status_from_proto(message: pb.StoreStatus) -> domain.StoreStatus:
     """Return the accounting of a store from its message."""
     last = analysis_from_proto(message.last_analysis) if message.HasField("last_analysis") else None
     return domain.StoreStatus(
-        sources=tuple(
-            domain.SourceStatus(
-                source=item.source,
-                received=item.received,
-                stored=item.stored,
-                rejected=item.rejected,
-                out_of_range=item.out_of_range,
-                signals=item.signals,
-            )
-            for item in message.sources
-        ),
+        sources=tuple(map(convert_accounts.source_from_proto, message.sources)),
+        services=tuple(map(convert_accounts.source_from_proto, message.services)),
+        path=tuple(map(convert_accounts.path_from_proto, message.path)),
+        turned_away=tuple(map(convert_accounts.turned_away_from_proto, message.turned_away)),
         rejected_by_reason=dict(sorted(message.rejected_by_reason.items())),
         watermark=time_from_proto(message, "watermark"),
         last_analysis=last,

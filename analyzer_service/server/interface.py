@@ -7,7 +7,7 @@ satisfy it, so a command or the servicer is written once. Every method raises er
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from analyzer_service.domain import (
@@ -24,6 +24,8 @@ from analyzer_service.domain import (
     StoreStatus,
     UserReport,
 )
+from analyzer_service.lives import Life, LifeState, Review, ReviewDraft, Sighting
+from analyzer_service.server.interface_map import SignalMapInterface
 
 
 class QueryAnswer(Protocol):
@@ -41,6 +43,11 @@ class QueryAnswer(Protocol):
 
 class AnalyzerInterface(Protocol):
     """Run analyses and read what they found."""
+
+    @property
+    def signal_map(self) -> SignalMapInterface:
+        """The signal map: look at it, try names, change it, derive signals again."""
+        ...
 
     def start(self, request: AnalysisRequest) -> Analysis:
         """Record an analysis and return at once while it runs; BusyError if one runs."""
@@ -79,6 +86,24 @@ class AnalyzerInterface(Protocol):
         self, challenge_id: str, *, analysis_id: str = "", page_size: int, page_token: str
     ) -> Page[ChallengeSignal]:
         """Return a page of the signals behind a challenge."""
+        ...
+
+    def list_lives(
+        self, *, analysis_id: str = "", states: Sequence[LifeState] = ()
+    ) -> tuple[Life, ...]:
+        """Return how challenges stand over the runs up to an analysis, open ones first."""
+        ...
+
+    def get_life(
+        self, challenge_id: str, *, analysis_id: str = ""
+    ) -> tuple[Life, tuple[Sighting | Review, ...]]:
+        """Return how one challenge stands and what was said of it, in order; NotFoundError."""
+        ...
+
+    def review_challenge(
+        self, challenge_id: str, draft: ReviewDraft, *, analysis_id: str = ""
+    ) -> Life:
+        """Keep what a person says of a challenge and return how it stands then."""
         ...
 
     def list_users(

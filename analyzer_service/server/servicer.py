@@ -12,13 +12,13 @@ from typing import Final
 import grpc
 import orjson
 
-from analyzer_service import domain
+from analyzer_service import domain, lives
 from analyzer_service.api.v1 import analyzer_pb2 as pb
-from analyzer_service.api.v1 import analyzer_pb2_grpc as pb_grpc
 from analyzer_service.errors import InvalidInputError
-from analyzer_service.server import convert
+from analyzer_service.server import convert, convert_lives
 from analyzer_service.server.interface import AnalyzerInterface
-from analyzer_service.server.wire import enum_filter
+from analyzer_service.server.servicer_map import MapServicer
+from analyzer_service.server.wire import enum, enum_filter
 
 ROWS_PER_MESSAGE: Final = 500
 BYTES_PER_MESSAGE: Final = 1 << 18
@@ -26,7 +26,7 @@ BYTES_PER_MESSAGE: Final = 1 << 18
 enough that a row costs no call."""
 
 
-class Servicer(pb_grpc.AnalyzerServiceServicer):
+class Servicer(MapServicer):
     """AnalyzerService over an Analyzer."""
 
     def __init__(
@@ -118,6 +118,39 @@ class Servicer(pb_grpc.AnalyzerServiceServicer):
             next_page_token=page.next_token,
             total_size=page.total,
         )
+
+    def ListLives(
+        self, request: pb.ListLivesRequest, context: grpc.ServicerContext
+    ) -> pb.ListLivesResponse:
+        """Return how challenges stand."""
+        found = self._analyzer.list_lives(
+            analysis_id=request.analysis_id,
+            states=tuple(enum(lives.LifeState, state) for state in request.states),
+        )
+        return pb.ListLivesResponse(lives=[convert_lives.life_to_proto(item) for item in found])
+
+    def GetLife(
+        self, request: pb.GetLifeRequest, context: grpc.ServicerContext
+    ) -> pb.GetLifeResponse:
+        """Return one challenge's story."""
+        life, events = self._analyzer.get_life(
+            request.challenge_id, analysis_id=request.analysis_id
+        )
+        return pb.GetLifeResponse(
+            life=convert_lives.life_to_proto(life),
+            events=[convert_lives.event_to_proto(event) for event in events],
+        )
+
+    def ReviewChallenge(
+        self, request: pb.ReviewChallengeRequest, context: grpc.ServicerContext
+    ) -> pb.ReviewChallengeResponse:
+        """Keep what a person says of a challenge."""
+        life = self._analyzer.review_challenge(
+            request.challenge_id,
+            convert_lives.draft_from_proto(request),
+            analysis_id=request.analysis_id,
+        )
+        return pb.ReviewChallengeResponse(life=convert_lives.life_to_proto(life))
 
     def ListUsers(
         self, request: pb.ListUsersRequest, context: grpc.ServicerContext

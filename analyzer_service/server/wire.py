@@ -16,7 +16,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from analyzer_service import domain
+from analyzer_service import domain, lives, signal_map
 from analyzer_service.api.v1 import analyzer_pb2 as pb
 from analyzer_service.errors import InvalidInputError
 
@@ -30,6 +30,10 @@ _ENUMS: Mapping[type[StrEnum], tuple[Any, str]] = {
     domain.Grade: (pb.Grade, "GRADE_"),
     domain.AnalysisStatus: (pb.AnalysisStatus, "ANALYSIS_STATUS_"),
     domain.BottleneckStatus: (pb.BottleneckStatus, "BOTTLENECK_STATUS_"),
+    lives.LifeState: (pb.LifeState, "LIFE_STATE_"),
+    lives.ReviewKind: (pb.ReviewKind, "REVIEW_KIND_"),
+    lives.Effect: (pb.Effect, "EFFECT_"),
+    signal_map.RuleOrigin: (pb.MapRuleOrigin, "MAP_RULE_ORIGIN_"),
 }
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import groupby
 from typing import Any
 
 from analyzer_service.domain import (
     Analysis,
     AnalysisStatus,
+    AttemptCount,
     Bottleneck,
     BottleneckStatus,
     Challenge,
@@ -25,6 +28,7 @@ from analyzer_service.domain import (
     SignalKind,
     UserActivity,
     UserSegment,
+    UserWeek,
     Window,
 )
 from analyzer_service.store.connect import Store
@@ -61,10 +65,29 @@ class Reader:
             UserActivity(**dict(zip(names, row, strict=True))) for row in zip(*values, strict=True)
         ]
 
+    def user_weeks(self, span: Window) -> list[UserWeek]:
+        """Return what each user did in each seven days counted back from the end, by user.
+
+        The newest week is 0, the one before -1. A completion time is a ratio to everybody's.
+        """
+        rows = self._store.query(queries["user_weeks"], days_of(span))
+        return [
+            UserWeek(
+                user=user,
+                week=-int(block),
+                actions=float(actions),
+                distinct_actions=float(distinct),
+                completion_seconds=duration if duration >= 0 else math.nan,
+                minutes_per_session=minutes if minutes >= 0 else math.nan,
+            )
+            for user, block, actions, distinct, duration, minutes in rows
+        ]
+
     def error_counts(
         self, window: Window, analysis_id: str, sizes: Counts
     ) -> tuple[SignalCounts, ...]:
-        """Return k and n of every error signal over the window."""
+        """Return k and n of every error signal over the window, and who attempted how often."""
+        attempts = self._error_attempts(window, analysis_id)
         rows = self._store.query(
             queries["error_counts"], {**days_of(window), "analysis_id": analysis_id}
         )
@@ -76,9 +99,23 @@ class Reader:
                 affected=row[3:6],
                 exposed=row[6:9],
                 sizes=sizes,
+                attempts=attempts.get((row[0], row[1], row[2]), {}),
             )
             for row in rows
         )
+
+    def _error_attempts(
+        self, window: Window, analysis_id: str
+    ) -> dict[tuple[str, str, str], dict[Segment, tuple[AttemptCount, ...]]]:
+        """Return how many users attempted and failed how often, by (stage, component, error)."""
+        rows = self._store.query(
+            queries["error_attempts"], {**days_of(window), "analysis_id": analysis_id}
+        )
+        found: dict[tuple[str, str, str], dict[Segment, tuple[AttemptCount, ...]]] = {}
+        for (stage, component, signal, segment), cells in groupby(rows, key=lambda row: row[:4]):
+            counts = tuple(AttemptCount(int(c[4]), int(c[5]), int(c[6])) for c in cells)
+            found.setdefault((stage, component, signal), {})[Segment(segment)] = counts
+        return found
 
     def redundancy_counts(
         self, window: Window, analysis_id: str, sizes: Counts, *, limit: int
@@ -268,6 +305,7 @@ def _signal_counts(
     affected: Sequence[int],
     exposed: Sequence[int],
     sizes: Counts,
+    attempts: Mapping[Segment, tuple[AttemptCount, ...]] | None = None,
 ) -> SignalCounts:
     segments = (Segment.EXPERT, Segment.INTERMEDIATE, Segment.BEGINNER)
     return SignalCounts(
@@ -279,6 +317,7 @@ def _signal_counts(
             s: SegmentCount(int(k), int(n))
             for s, k, n in zip(segments, affected, exposed, strict=True)
         },
+        attempts=attempts or {},
     )
 
 

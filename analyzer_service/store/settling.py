@@ -21,7 +21,13 @@ from analyzer_service.store.connect import Store
 from analyzer_service.store.statements import queries
 from analyzer_service.store.values import EPOCH, as_utc, instant
 
-SETTLED_TABLES: Final = ("attempts_daily", "failures", "repeats_daily", "sessions_daily")
+SETTLED_TABLES: Final = (
+    "attempts_daily",
+    "failures",
+    "repeats_daily",
+    "sessions_daily",
+    "services_daily",
+)
 
 LATE_COMMIT_GRACE: Final = timedelta(minutes=5)
 """How long after its arrival time a signal may become visible; a slow insert takes seconds."""
@@ -103,6 +109,19 @@ def settle_days(
     return sum(sizes.values())
 
 
+def settle_again(store: Store, clock: Clock, days: Sequence[date], *, stages: Sequence[str]) -> int:
+    """Settle some days once more after their signals changed without anything new arriving.
+
+    They are settled to the last watermark, as they were: what arrived after it is the next run's.
+    A store that was never settled is left to its first run. Returns how many days were settled.
+    """
+    rows = store.query(queries["settlement_last"])
+    if not rows or not days:
+        return 0
+    settle_days(store, clock, sorted(days), known_at=as_utc(rows[0][0]), stages=stages)
+    return len(days)
+
+
 def chunks(days: Iterable[date], sizes: dict[date, int]) -> list[tuple[date, ...]]:
     """Cut sorted days into runs without gaps, bounded in days and signals.
 
@@ -175,7 +194,7 @@ def _settle_chunk(
     store.execute(queries["settle_signals"], {**bounds, "known_at": instant(known_at)})
     store.execute(queries["settle_propagated"])
     for table in SETTLED_TABLES:
-        store.execute(queries[f"settle_{table}"], bounds)
+        store.execute(queries[f"settle_{table}"], {**bounds, "stages": list(stages)})
     for table in SETTLED_TABLES:
         _swap(store, table, days)
     ledger = {

@@ -14,7 +14,7 @@ from analyzer_service.errors import StoreError
 from analyzer_service.store.connect import Store
 from analyzer_service.store.faults import content_at_fault, engine_name
 
-SOURCES = {"otel_traces": "traces", "otel_logs": "logs"}
+SOURCES = {"otel_traces": "traces", "otel_logs": "logs", "otel_metrics_sum": "metrics"}
 """How ``rejected.source`` calls the rows of a table: as the store's accounting does."""
 
 RECORD_CHARACTERS = 65_536
@@ -25,10 +25,10 @@ DETAIL_CHARACTERS = 2_000
 WHOLE_ATTEMPTS = 2
 """How often a whole batch is tried before it is taken apart; its parts are tried once."""
 
-REJECTED_COLUMNS = ("source", "reason", "detail", "record")
+REJECTED_COLUMNS = ("source", "service_name", "reason", "detail", "record")
 
-Rejection = tuple[str, str, str, str]
-"""Source, reason, detail, record."""
+Rejection = tuple[str, str, str, str, str]
+"""Source, service, reason, detail, record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class _Batch:
     data_format: str
     split: Callable[[int, int], bytes]
     describe: Callable[[int], str]
+    service: Callable[[int], str]
     refused: dict[int, str] = field(default_factory=dict)
     rejections: list[Rejection] = field(default_factory=list)
 
@@ -77,6 +78,7 @@ class RawWriter:
         rows: int,
         split: Callable[[int, int], bytes],
         describe: Callable[[int], str],
+        service: Callable[[int], str] | None = None,
     ) -> WriteResult:
         """Insert a batch; when this returns, every row is in the table or in ``rejected``.
 
@@ -91,12 +93,13 @@ class RawWriter:
             rows: how many there are.
             split: gives the payload of the rows from ``start`` up to but not including ``stop``.
             describe: gives one row as JSON text, for ``rejected``.
+            service: gives the service a row belongs to, if that can be told.
 
         Raises:
             StoreError: the store cannot take the batch now (disk, memory, connection, schema). Some
                 of it may be stored; sending the whole again changes nothing about those rows.
         """
-        batch = _Batch(table, column_names, data_format, split, describe)
+        batch = _Batch(table, column_names, data_format, split, describe, service or _unknown)
         if rows:
             self._insert(batch, payload, 0, rows, attempts=WHOLE_ATTEMPTS)
         if batch.rejections:
@@ -105,23 +108,26 @@ class RawWriter:
             stored=rows - len(batch.refused), rejected=tuple(sorted(batch.refused.items()))
         )
 
-    def reject(self, source: str, reason: str, detail: str, record: str) -> None:
+    def reject(
+        self, source: str, reason: str, detail: str, record: str, *, service: str = ""
+    ) -> None:
         """Keep one record that cannot be stored."""
-        self.reject_many([(source, reason, detail, record)])
+        self.reject_many([(source, service, reason, detail, record)])
 
     def reject_many(self, rejections: Sequence[Rejection]) -> None:
-        """Keep records that cannot be stored: source, reason, detail and text of each.
+        """Keep records that cannot be stored: source, service, reason, detail and text of each.
 
         The same records sent again are kept once, like rows that can be stored.
         """
         rows = [
             (
                 source,
+                _storable(service),
                 reason,
                 _storable(detail)[:DETAIL_CHARACTERS],
                 _storable(record)[:RECORD_CHARACTERS],
             )
-            for source, reason, detail, record in rejections
+            for source, service, reason, detail, record in rejections
         ]
         token = hashlib.sha256(repr(rows).encode()).hexdigest()
         self._store.insert_rows("rejected", REJECTED_COLUMNS, rows, token=token)
@@ -136,7 +142,9 @@ class RawWriter:
             reason = engine_name(error)
             batch.refused[start] = reason
             source = SOURCES.get(batch.table, batch.table)
-            batch.rejections.append((source, reason, error.message, batch.describe(start)))
+            batch.rejections.append(
+                (source, batch.service(start), reason, error.message, batch.describe(start))
+            )
             return
         middle = (start + stop) // 2
         self._insert(batch, batch.split(start, middle), start, middle)
@@ -162,6 +170,10 @@ class RawWriter:
             else:
                 return None
         return refusal
+
+
+def _unknown(_: int) -> str:
+    return ""
 
 
 def _storable(text: str) -> str:

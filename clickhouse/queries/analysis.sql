@@ -95,6 +95,84 @@ LEFT JOIN visits ON visits.user_key = volume.user_key
 LEFT JOIN speed ON speed.user_key = volume.user_key
 ORDER BY volume.user_key;
 
+-- name: user_weeks
+-- What each user did in each block of seven days counted back from the end of a span, from action and
+-- time signals only; the newest block is 0. Completion times count against the mean over users of the
+-- same action in the whole span. -1 where nothing was completed, or there was no session.
+WITH
+    done AS
+    (
+        SELECT
+            user_key, stage, component, action, action_kind,
+            intDiv(toUInt32({end_day:Date}) - toUInt32(event_day) - 1, 7) AS block,
+            sum(events) AS events,
+            sum(completed) AS completed,
+            sum(completed_log_micros) AS log_micros
+        FROM attempts_daily
+        WHERE event_day >= {first_day:Date} AND event_day < {end_day:Date} AND action_kind != ''
+        GROUP BY user_key, stage, component, action, action_kind, block
+    ),
+    timed AS
+    (
+        SELECT
+            user_key, stage, component, action,
+            intDiv(sum(log_micros), toInt64(sum(completed))) AS own_micros
+        FROM done
+        WHERE action_kind = 'key' AND completed > 0
+        GROUP BY user_key, stage, component, action
+    ),
+    peers AS
+    (
+        SELECT stage, component, action, intDiv(sum(own_micros), toInt64(count())) AS peer_micros
+        FROM timed
+        GROUP BY stage, component, action
+    ),
+    speed AS
+    (
+        SELECT
+            done.user_key AS user_key,
+            done.block AS block,
+            sum(done.completed) AS completed,
+            sum(done.log_micros - toInt64(done.completed) * peers.peer_micros) AS excess_micros
+        FROM done
+        INNER JOIN peers ON peers.stage = done.stage AND peers.component = done.component AND peers.action = done.action
+        WHERE done.action_kind = 'key' AND done.completed > 0
+        GROUP BY user_key, block
+    ),
+    volume AS
+    (
+        SELECT user_key, block, sum(events) AS actions, countIf(action_kind = 'key') AS distinct_actions
+        FROM done
+        GROUP BY user_key, block
+    ),
+    visits AS
+    (
+        SELECT user_key, block, count() AS sessions, sum(nanoseconds) AS nanoseconds
+        FROM
+        (
+            SELECT
+                user_key,
+                session_id,
+                intDiv(toUInt32({end_day:Date}) - toUInt32(min(event_day)) - 1, 7) AS block,
+                toUnixTimestamp64Nano(max(last_time)) - toUnixTimestamp64Nano(min(first_time)) AS nanoseconds
+            FROM sessions_daily
+            WHERE event_day >= {first_day:Date} AND event_day < {end_day:Date}
+            GROUP BY user_key, session_id
+        )
+        GROUP BY user_key, block
+    )
+SELECT
+    lower(hex(volume.user_key)) AS user,
+    volume.block AS block,
+    volume.actions AS actions,
+    volume.distinct_actions AS distinct_actions,
+    if(speed.completed = 0, -1, exp(speed.excess_micros / speed.completed / 1e6)) AS relative_duration,
+    if(visits.sessions = 0, -1, visits.nanoseconds / visits.sessions / 6e10) AS minutes_per_session
+FROM volume
+LEFT JOIN speed ON speed.user_key = volume.user_key AND speed.block = volume.block
+LEFT JOIN visits ON visits.user_key = volume.user_key AND visits.block = volume.block
+ORDER BY volume.user_key, volume.block;
+
 -- name: error_counts
 -- Per error signal and segment: users who saw it at least once, and users who used the component.
 WITH
@@ -141,6 +219,79 @@ SELECT
 FROM affected
 LEFT JOIN exposed ON exposed.stage = affected.stage AND exposed.component = affected.component
 ORDER BY stage, component, signal;
+
+-- name: error_attempts
+-- Per error signal and segment: how many users of the component attempted so often and failed so often.
+-- A failure counts as one attempt that failed; who failed without a known attempt made at least that one.
+WITH
+    rated AS
+    (
+        SELECT user_key, segment
+        FROM user_segments FINAL
+        WHERE analysis_id = {analysis_id:String} AND segment != 'unrated'
+    ),
+    tried AS
+    (
+        SELECT stage, component, attempts_daily.user_key AS user_key, sum(attempts) AS attempts
+        FROM attempts_daily
+        WHERE event_day >= {first_day:Date} AND event_day < {end_day:Date}
+        GROUP BY stage, component, user_key
+        HAVING attempts > 0
+    ),
+    failed AS
+    (
+        SELECT stage, component, error_type, user_key, count() AS failures
+        FROM failures
+        WHERE event_day >= {first_day:Date} AND event_day < {end_day:Date}
+        GROUP BY stage, component, error_type, user_key
+    ),
+    hit AS
+    (
+        SELECT
+            failed.stage AS stage, failed.component AS component, failed.error_type AS error_type,
+            rated.segment AS segment, tried.attempts AS attempts, failed.failures AS failures, count() AS users
+        FROM failed
+        INNER JOIN rated ON rated.user_key = failed.user_key
+        LEFT JOIN tried ON tried.stage = failed.stage AND tried.component = failed.component
+            AND tried.user_key = failed.user_key
+        GROUP BY stage, component, error_type, segment, attempts, failures
+    ),
+    everybody AS
+    (
+        SELECT stage, component, rated.segment AS segment, attempts, count() AS users
+        FROM tried
+        INNER JOIN rated ON rated.user_key = tried.user_key
+        GROUP BY stage, component, segment, attempts
+    ),
+    cells AS
+    (
+        SELECT
+            stage, component, error_type, segment,
+            greatest(attempts, 1) AS attempts, least(failures, greatest(attempts, 1)) AS failures, users
+        FROM hit
+        UNION ALL
+        SELECT
+            everybody.stage AS stage, everybody.component AS component, signals.error_type AS error_type,
+            everybody.segment AS segment, everybody.attempts AS attempts, toUInt64(0) AS failures,
+            toUInt64(everybody.users - had.users) AS users
+        FROM everybody
+        INNER JOIN (SELECT DISTINCT stage, component, error_type FROM hit) AS signals
+            ON signals.stage = everybody.stage AND signals.component = everybody.component
+        LEFT JOIN
+        (
+            SELECT stage, component, error_type, segment, attempts, sum(users) AS users
+            FROM hit
+            GROUP BY stage, component, error_type, segment, attempts
+        ) AS had
+            ON had.stage = everybody.stage AND had.component = everybody.component
+            AND had.error_type = signals.error_type AND had.segment = everybody.segment
+            AND had.attempts = everybody.attempts
+        WHERE everybody.users > had.users
+    )
+SELECT stage, component, error_type AS signal, segment, attempts, failures, sum(users) AS users
+FROM cells
+GROUP BY stage, component, signal, segment, attempts, failures
+ORDER BY stage, component, signal, segment, attempts, failures;
 
 -- name: redundancy_counts
 -- Per action, calendar period and segment: users who did the same thing more than `limit` times in the

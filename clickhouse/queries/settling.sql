@@ -104,8 +104,10 @@ WHERE (toDate(near.event_time, 'UTC') >= {first_day:Date} AND toDate(near.event_
     ));
 
 -- name: settle_propagated
--- A failure counts where it started, at the deepest erring signal of its trace. Erring ancestors pass
--- it on, and an error log inside an erring span repeats it. Cycles end at a depth of 64.
+-- A failure counts where it started, at the deepest erring signal of its trace that has a stage. Erring
+-- ancestors pass it on, and an error log inside an erring span repeats it. What has no stage counts
+-- nowhere and so takes no failure away: stock instrumentations end a failing request with erring inner
+-- spans (a call to a database, "POST /jobs http send"). Cycles end at a depth of 64.
 INSERT INTO settling_propagated
 WITH RECURSIVE
     echoes AS
@@ -113,7 +115,7 @@ WITH RECURSIVE
         SELECT signal_id
         FROM settling_signals
         WHERE source = 'log' AND outcome = 'error' AND parent_id IN (
-            SELECT signal_id FROM settling_signals WHERE source = 'span' AND outcome = 'error'
+            SELECT signal_id FROM settling_signals WHERE source = 'span' AND outcome = 'error' AND stage != ''
         )
     ),
     ancestors AS
@@ -122,7 +124,8 @@ WITH RECURSIVE
             parent_id AS id,
             toUInt8(1) AS depth
         FROM settling_signals
-        WHERE outcome = 'error' AND parent_id != toFixedString('', 16) AND signal_id NOT IN (SELECT signal_id FROM echoes)
+        WHERE outcome = 'error' AND stage != '' AND parent_id != toFixedString('', 16)
+            AND signal_id NOT IN (SELECT signal_id FROM echoes)
         UNION ALL
         SELECT DISTINCT
             child.parent_id AS id,
@@ -229,6 +232,28 @@ WHERE event_day >= {first_day:Date} AND event_day <= {last_day:Date}
     AND user_key != toFixedString('', 16) AND session_id != ''
 GROUP BY event_day, user_key, session_id
 ORDER BY event_day, user_key, session_id;
+
+-- name: settle_services_daily
+-- What each service's signals came to, by the day they arrived. Late is more than an hour after their
+-- end: what is queued and sent again on a healthy path arrives within minutes.
+INSERT INTO settling_services_daily
+SELECT
+    event_day,
+    toDate(ingest_time) AS arrival_day,
+    if(settling_signals.source = 'span', 'traces', 'logs') AS source,
+    service_name,
+    count() AS signals,
+    countIf(user_key = toFixedString('', 16)) AS without_user,
+    countIf(toUnixTimestamp64Milli(ingest_time) - toUnixTimestamp64Milli(event_time)
+        - toInt64(intDiv(duration_ns, 1000000)) > 3600000) AS late,
+    -- As in settle_days: a session begins and ends nowhere in particular.
+    countIf(stage = '' AND action NOT IN ('session.start', 'session.end')) AS unmapped,
+    countIf(stage != '' AND stage NOT IN {stages:Array(String)}) AS unknown_stage,
+    countIf(weight != 1) AS sampled
+FROM settling_signals
+WHERE event_day >= {first_day:Date} AND event_day <= {last_day:Date}
+GROUP BY event_day, arrival_day, source, service_name
+ORDER BY event_day, arrival_day, source, service_name;
 
 -- name: settle_days
 -- What came of the signals of each settled day.

@@ -31,9 +31,12 @@ AS WITH
     if((SpanAttributes['user.hash']) != '', SpanAttributes['user.hash'], ResourceAttributes['user.hash']) AS user_hash,
     if((SpanAttributes['mlp.stage']) != '', SpanAttributes['mlp.stage'], ResourceAttributes['mlp.stage']) AS said_stage,
     if((SpanAttributes['mlp.component']) != '', SpanAttributes['mlp.component'], ResourceAttributes['mlp.component']) AS said_component,
-    if((SpanAttributes['http.route']) != '', SpanAttributes['http.route'], SpanAttributes['url.path']) AS route,
+    multiIf((SpanAttributes['http.route']) != '', SpanAttributes['http.route'], (SpanAttributes['url.path']) != '', SpanAttributes['url.path'], cutQueryString(SpanAttributes['http.target'])) AS route,
     if(said_stage != '', 0, dictGet('signal_map_match', 'rule_id', toLowCardinality(concat(ServiceName, '\n', SpanName, '\n', route)))) AS rule,
     dictGet('signal_map_rule', ('stage', 'component', 'action', 'action_kind', 'map_version'), toUInt64(rule)) AS mapped,
+    if((SpanAttributes['error.type']) != '', SpanAttributes['error.type'], SpanAttributes['exception.type']) AS said_error,
+    arrayFirst((attributes, name) -> (name = 'exception'), Events.Attributes, Events.Name)['exception.type'] AS recorded_error,
+    if((SpanAttributes['http.response.status_code']) != '', SpanAttributes['http.response.status_code'], SpanAttributes['http.status_code']) AS http_status,
     extract(TraceState, '(?:^|,)ot=[^,]*th:([0-9a-f]{1,14})') AS threshold
 SELECT
     sipHash128('span', TraceId, SpanId) AS signal_id,
@@ -53,7 +56,7 @@ SELECT
     multiIf(((SpanAttributes['mlp.action.kind']) IN ('key', 'click', 'view')), SpanAttributes['mlp.action.kind'], ((mapped.4) IN ('key', 'click', 'view')), mapped.4, '') AS action_kind,
     if(((SpanAttributes['mlp.time.kind']) IN ('on_component', 'load', 'session', 'wait')), SpanAttributes['mlp.time.kind'], '') AS time_kind,
     multiIf(StatusCode = 'Error', 'error', ((SpanAttributes['mlp.outcome']) IN ('ok', 'error', 'cancelled', 'unknown')), SpanAttributes['mlp.outcome'], 'ok') AS outcome,
-    multiIf(outcome != 'error', '', (SpanAttributes['error.type']) != '', SpanAttributes['error.type'], (SpanAttributes['exception.type']) != '', SpanAttributes['exception.type'], (arrayFirst((attributes, name) -> (name = 'exception'), Events.Attributes, Events.Name)['exception.type']) != '', arrayFirst((attributes, name) -> (name = 'exception'), Events.Attributes, Events.Name)['exception.type'], '_OTHER') AS error_type,
+    multiIf(outcome != 'error', '', (said_error != '') AND (NOT match(said_error, '^[1-5][0-9]{2}$')), said_error, (SpanAttributes['exception.type']) != '', SpanAttributes['exception.type'], recorded_error != '', recorded_error, said_error != '', said_error, match(http_status, '^[1-5][0-9]{2}$'), http_status, '_OTHER') AS error_type,
     if(Duration < 4611686018427387904, Duration, 0) AS duration_ns,
     toUInt64(least(greatest(ifNull(toFloat64OrNull(SpanAttributes['mlp.wait.seconds']), 0), 0), 3155760000) * 1000000000.) AS wait_ns,
     SpanAttributes['mlp.action.digest'] AS digest,
@@ -63,4 +66,4 @@ SELECT
     if(threshold = '', 1, 72057594037927936 / (72057594037927936 - reinterpretAsUInt64(reverse(unhex(rightPad(threshold, 14, '0')))))) AS weight,
     mapFilter((key, value) -> (key IN ('service.version', 'deployment.environment.name', 'vcs.ref.head.revision', 'mlp.team', 'mlp.dataset.id', 'mlp.dataset.version', 'mlp.model.id', 'mlp.resource.class', 'mlp.resource.limit.hit', 'user_agent.original')), mapUpdate(ResourceAttributes, SpanAttributes)) AS facets
 FROM otel_traces
-WHERE (Timestamp >= toDateTime64('2000-01-01 00:00:00', 9, 'UTC')) AND (Timestamp <= (IngestTime + toIntervalDay(1)));
+WHERE (Timestamp >= toDateTime64('2000-01-01 00:00:00', 9, 'UTC')) AND (Timestamp <= (IngestTime + toIntervalDay(1))) AND ((SpanAttributes['asgi.event.type']) = '');

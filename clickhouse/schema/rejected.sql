@@ -2,6 +2,7 @@ CREATE TABLE rejected
 (
     `ingest_time` DateTime64(3, 'UTC') DEFAULT now64(3, 'UTC'),
     `source` LowCardinality(String),
+    `service_name` LowCardinality(String),
     `reason` LowCardinality(String),
     `detail` String CODEC(ZSTD(3)),
     `record` String CODEC(ZSTD(3)),

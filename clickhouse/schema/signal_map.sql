@@ -10,7 +10,8 @@ CREATE TABLE signal_map
     `map_version` UInt32,
     `source` String,
     `example` String,
-    `counter_example` String
+    `counter_example` String,
+    `origin` LowCardinality(String) DEFAULT 'shipped'
 )
 ENGINE = ReplacingMergeTree(map_version)
 ORDER BY rule_id

@@ -1,11 +1,11 @@
 CREATE VIEW signal_map_rules
 (
     `rule_id` UInt64,
-    `stage` LowCardinality(String),
-    `component` LowCardinality(String),
-    `action` LowCardinality(String),
-    `action_kind` LowCardinality(String),
-    `map_version` UInt32
+    `stage` String,
+    `component` String,
+    `action` String,
+    `action_kind` String,
+    `map_version` Nullable(UInt32)
 )
 AS SELECT
     toUInt64(rule_id) AS rule_id,
@@ -13,6 +13,21 @@ AS SELECT
     component,
     action,
     action_kind,
-    map_version
+    (
+        SELECT max(map_version)
+        FROM signal_map
+    ) AS map_version
 FROM signal_map
-FINAL;
+FINAL
+WHERE rule_id < 500000
+UNION ALL
+SELECT
+    toUInt64(0),
+    '',
+    '',
+    '',
+    '',
+    (
+        SELECT max(map_version)
+        FROM signal_map
+    );

@@ -24,9 +24,11 @@ CREATE TABLE signals
     `target_id` String CODEC(ZSTD(1)),
     `map_rule` UInt32,
     `map_version` UInt32,
+    `derived_version` UInt32 DEFAULT 0,
+    `derived_time` DateTime64(3, 'UTC') DEFAULT 0,
     `weight` Float64 CODEC(ZSTD(1)),
     `facets` Map(LowCardinality(String), String) CODEC(ZSTD(1)),
-    `precedence` UInt64 MATERIALIZED bitShiftLeft(toUInt64(map_version), 42) + (4398046511103 - toUInt64(greatest(toUnixTimestamp64Milli(ingest_time), 0))),
+    `precedence` UInt64 MATERIALIZED bitShiftLeft(toUInt64(derived_version), 42) + (4398046511103 - toUInt64(greatest(toUnixTimestamp64Milli(ingest_time), 0))),
     INDEX signals_trace_id trace_id TYPE bloom_filter(0.01) GRANULARITY 1,
     INDEX signals_ingest_time ingest_time TYPE minmax GRANULARITY 1
 )

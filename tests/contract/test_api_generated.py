@@ -64,7 +64,8 @@ def test_both_analyzers_offer_what_the_interface_asks_for() -> None:
         for name, method in vars(AnalyzerInterface).items()
         if inspect.isfunction(method) and not name.startswith("_")
     }
-    assert len(wanted) == len(vars(RemoteAnalyzer).keys() & wanted.keys()) == 13
+    assert wanted.keys() <= vars(RemoteAnalyzer).keys()
+    assert "review_challenge" in wanted
     for kind in (Analyzer, RemoteAnalyzer):
         offered = {name: list(inspect.signature(getattr(kind, name)).parameters) for name in wanted}
         assert offered == wanted, kind

@@ -120,13 +120,48 @@ def test_a_user_is_looked_for_where_the_receiver_looks_and_in_its_order() -> Non
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_pipelines_guard_identify_and_redact_and_nothing_samples_or_batches(overlay: str) -> None:
     pipelines = loaded(overlay)["service"]["pipelines"]
-    assert set(pipelines) == {"traces", "logs"}
-    for pipeline in pipelines.values():
+    assert set(pipelines) == {"traces", "logs", "metrics"}
+    for kind, pipeline in pipelines.items():
         first = ["memory_limiter", "transform/identity", "redaction"]
+        if kind == "metrics":
+            first = ["memory_limiter", "filter/accounting", "transform/accounting"]
         assert pipeline["processors"][:3] == first
         for name in pipeline["processors"]:
             assert "sampl" not in name
             assert not name.startswith("batch")
+
+
+def test_of_metrics_only_those_of_the_accounting_pass() -> None:
+    processors = loaded("base")["processors"]
+    (condition,) = processors["filter/accounting"]["metric_conditions"]
+    assert tuple(re.findall(r'"([^"]+)"', condition)) == semconv.ACCOUNTING_METRICS
+    kept = {
+        group["context"]: re.findall(r'"([^"]+)"', group["statements"][0])
+        for group in processors["transform/accounting"]["metric_statements"]
+    }
+    assert kept == {
+        "resource": [semconv.SERVICE_NAME, semconv.SERVICE_INSTANCE_ID],
+        "scope": [],
+        "datapoint": list(semconv.ACCOUNTING_ATTRIBUTES),
+    }
+    view = (
+        CONFIGURATIONS.parent / "clickhouse" / "schema" / "otel_metrics_sum_to_path_metrics.sql"
+    ).read_text(encoding="utf-8")
+    for listed in (semconv.ACCOUNTING_METRICS, semconv.ACCOUNTING_ATTRIBUTES):
+        assert ", ".join(f"'{name}'" for name in listed) in re.sub(r"\s+", " ", view)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_collector_tells_its_own_counters_to_the_next_hop_and_to_prometheus(overlay: str) -> None:
+    assert loaded("base")["service"]["telemetry"]["metrics"]["level"] == "normal"
+    pull, periodic = loaded(overlay)["service"]["telemetry"]["metrics"]["readers"]
+    assert [pull] == [
+        {"pull": reader["pull"]}
+        for reader in loaded("base")["service"]["telemetry"]["metrics"]["readers"]
+    ]
+    hop = {"agent": "MLP_COLLECTOR_GATEWAY"}.get(overlay, "MLP_COLLECTOR_SERVICE")
+    told = periodic["periodic"]["exporter"]["otlp"]["endpoint"]
+    assert told.startswith(f"${{env:{hop}:-")
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

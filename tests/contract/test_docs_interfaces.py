@@ -44,7 +44,7 @@ def test_every_error_with_status_and_exit_code() -> None:
 
 
 def sections() -> dict[str, str]:
-    parts = re.split(r"^## `(\w+)[^`]*`$", text("cli.md"), flags=re.MULTILINE)
+    parts = re.split(r"^## `([\w-]+)[^`]*`$", text("cli.md"), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
@@ -56,7 +56,8 @@ def test_every_option_is_in_its_commands_section_and_no_other() -> None:
     for name, command in COMMANDS.items():
         options = {
             option
-            for parameter in command.params
+            for one in (command, *getattr(command, "commands", {}).values())
+            for parameter in one.params
             for option in (*parameter.opts, *parameter.secondary_opts)
             if option.startswith("--")
         } - SHARED

@@ -34,8 +34,10 @@ def call(service: Served, method: Any, *metadata: tuple[str, str]) -> grpc.Statu
     request = getattr(pb, method.input_type.name)()
     if method.name in {"GetUser"}:
         request.user = EXPERT
-    if method.name in {"GetChallenge", "ListChallengeSignals"}:
+    if method.name in {"GetChallenge", "GetLife", "ListChallengeSignals", "ReviewChallenge"}:
         request.challenge_id = "ch-1"
+    if method.name == "ReviewChallenge":
+        request.kind = pb.REVIEW_KIND_CONFIRM
     with grpc.insecure_channel(service.address) as channel:
         stub = getattr(pb_grpc.AnalyzerServiceStub(channel), method.name)
         try:

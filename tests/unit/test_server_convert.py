@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from google.protobuf.message import Message
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer_service import domain
+from analyzer_service import accounts, domain
 from analyzer_service.api.v1 import analyzer_pb2 as pb
 from analyzer_service.errors import InvalidInputError
 from analyzer_service.server import convert, wire
@@ -66,19 +67,24 @@ USERS = st.builds(
     ).map(tuple),
 )
 SEGMENTS = st.builds(domain.SegmentSummary, rank=st.integers(0, 9), users=COUNTS, centroid=FEATURES)
+SOURCES = st.builds(
+    accounts.SourceStatus,
+    service_name=TEXT,
+    rejected_by_reason=st.dictionaries(TEXT, COUNTS, max_size=2),
+    **{
+        item.name: COUNTS
+        for item in fields(accounts.SourceStatus)
+        if item.name not in {"source", "service_name", "rejected_by_reason"}
+    },
+)
 STATUSES = st.builds(
     domain.StoreStatus,
     schema_version=COUNTS,
-    sources=st.lists(
-        st.builds(
-            domain.SourceStatus,
-            received=COUNTS,
-            stored=COUNTS,
-            rejected=COUNTS,
-            out_of_range=COUNTS,
-            signals=COUNTS,
-        ),
-        max_size=2,
+    sources=st.lists(SOURCES, max_size=2).map(tuple),
+    services=st.lists(SOURCES, max_size=2).map(tuple),
+    path=st.lists(st.builds(accounts.PathStatus, records=COUNTS), max_size=2).map(tuple),
+    turned_away=st.lists(
+        st.builds(accounts.TurnedAwayStatus, requests=COUNTS, records=COUNTS), max_size=2
     ).map(tuple),
     rejected_by_reason=st.dictionaries(TEXT, COUNTS, max_size=3),
     watermark=st.none() | TIMES,

@@ -202,6 +202,146 @@ BOTTLENECK_STATUS_NOT_ENOUGH_SEEN: BottleneckStatus.ValueType  # 3
 """Too little was seen of the user there."""
 Global___BottleneckStatus: _TypeAlias = BottleneckStatus  # noqa: Y015
 
+class _LifeState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LifeStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LifeState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LIFE_STATE_UNSPECIFIED: _LifeState.ValueType  # 0
+    """Not said."""
+    LIFE_STATE_OPEN: _LifeState.ValueType  # 1
+    """Reported, and nobody said anything yet."""
+    LIFE_STATE_ACKNOWLEDGED: _LifeState.ValueType  # 2
+    """Somebody has seen it."""
+    LIFE_STATE_INTERVENTION: _LifeState.ValueType  # 3
+    """Something is going to be done, or has been and no run has seen the time after it."""
+    LIFE_STATE_VERIFYING: _LifeState.ValueType  # 4
+    """The time after the intervention is being watched."""
+    LIFE_STATE_RESOLVED: _LifeState.ValueType  # 5
+    """Better since the intervention and no longer reported, or unseen for a whole window."""
+    LIFE_STATE_REGRESSED: _LifeState.ValueType  # 6
+    """Resolved once, and reported again."""
+    LIFE_STATE_DISMISSED: _LifeState.ValueType  # 7
+    """Somebody said that it is none."""
+
+class LifeState(_LifeState, metaclass=_LifeStateEnumTypeWrapper):
+    """How a challenge stands."""
+
+LIFE_STATE_UNSPECIFIED: LifeState.ValueType  # 0
+"""Not said."""
+LIFE_STATE_OPEN: LifeState.ValueType  # 1
+"""Reported, and nobody said anything yet."""
+LIFE_STATE_ACKNOWLEDGED: LifeState.ValueType  # 2
+"""Somebody has seen it."""
+LIFE_STATE_INTERVENTION: LifeState.ValueType  # 3
+"""Something is going to be done, or has been and no run has seen the time after it."""
+LIFE_STATE_VERIFYING: LifeState.ValueType  # 4
+"""The time after the intervention is being watched."""
+LIFE_STATE_RESOLVED: LifeState.ValueType  # 5
+"""Better since the intervention and no longer reported, or unseen for a whole window."""
+LIFE_STATE_REGRESSED: LifeState.ValueType  # 6
+"""Resolved once, and reported again."""
+LIFE_STATE_DISMISSED: LifeState.ValueType  # 7
+"""Somebody said that it is none."""
+Global___LifeState: _TypeAlias = LifeState  # noqa: Y015
+
+class _ReviewKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReviewKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReviewKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVIEW_KIND_UNSPECIFIED: _ReviewKind.ValueType  # 0
+    """Not said."""
+    REVIEW_KIND_CONFIRM: _ReviewKind.ValueType  # 1
+    """It is real."""
+    REVIEW_KIND_ACKNOWLEDGE: _ReviewKind.ValueType  # 2
+    """It has been seen."""
+    REVIEW_KIND_DISMISS: _ReviewKind.ValueType  # 3
+    """It is none; the comment says why."""
+    REVIEW_KIND_COMMENT: _ReviewKind.ValueType  # 4
+    """Something worth noting."""
+    REVIEW_KIND_REOPEN: _ReviewKind.ValueType  # 5
+    """It is one after all."""
+    REVIEW_KIND_INTERVENE: _ReviewKind.ValueType  # 6
+    """Something was done about it from a moment on."""
+
+class ReviewKind(_ReviewKind, metaclass=_ReviewKindEnumTypeWrapper):
+    """What a person can say of a challenge."""
+
+REVIEW_KIND_UNSPECIFIED: ReviewKind.ValueType  # 0
+"""Not said."""
+REVIEW_KIND_CONFIRM: ReviewKind.ValueType  # 1
+"""It is real."""
+REVIEW_KIND_ACKNOWLEDGE: ReviewKind.ValueType  # 2
+"""It has been seen."""
+REVIEW_KIND_DISMISS: ReviewKind.ValueType  # 3
+"""It is none; the comment says why."""
+REVIEW_KIND_COMMENT: ReviewKind.ValueType  # 4
+"""Something worth noting."""
+REVIEW_KIND_REOPEN: ReviewKind.ValueType  # 5
+"""It is one after all."""
+REVIEW_KIND_INTERVENE: ReviewKind.ValueType  # 6
+"""Something was done about it from a moment on."""
+Global___ReviewKind: _TypeAlias = ReviewKind  # noqa: Y015
+
+class _Effect:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EffectEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Effect.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    EFFECT_UNSPECIFIED: _Effect.ValueType  # 0
+    """Not said."""
+    EFFECT_BETTER: _Effect.ValueType  # 1
+    """Fewer attempts fail."""
+    EFFECT_WORSE: _Effect.ValueType  # 2
+    """More attempts fail."""
+    EFFECT_NO_DIFFERENCE: _Effect.ValueType  # 3
+    """The interval contains no change."""
+    EFFECT_NOT_ENOUGH_SEEN: _Effect.ValueType  # 4
+    """Too few users were seen in both times."""
+
+class Effect(_Effect, metaclass=_EffectEnumTypeWrapper):
+    """What a comparison of the time before with the time after an intervention says."""
+
+EFFECT_UNSPECIFIED: Effect.ValueType  # 0
+"""Not said."""
+EFFECT_BETTER: Effect.ValueType  # 1
+"""Fewer attempts fail."""
+EFFECT_WORSE: Effect.ValueType  # 2
+"""More attempts fail."""
+EFFECT_NO_DIFFERENCE: Effect.ValueType  # 3
+"""The interval contains no change."""
+EFFECT_NOT_ENOUGH_SEEN: Effect.ValueType  # 4
+"""Too few users were seen in both times."""
+Global___Effect: _TypeAlias = Effect  # noqa: Y015
+
+class _MapRuleOrigin:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MapRuleOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MapRuleOrigin.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MAP_RULE_ORIGIN_UNSPECIFIED: _MapRuleOrigin.ValueType  # 0
+    """Not said."""
+    MAP_RULE_ORIGIN_SHIPPED: _MapRuleOrigin.ValueType  # 1
+    """It ships with the program."""
+    MAP_RULE_ORIGIN_OPERATOR: _MapRuleOrigin.ValueType  # 2
+    """An operator added, or changed, it."""
+
+class MapRuleOrigin(_MapRuleOrigin, metaclass=_MapRuleOriginEnumTypeWrapper):
+    """Whose a rule of the signal map is."""
+
+MAP_RULE_ORIGIN_UNSPECIFIED: MapRuleOrigin.ValueType  # 0
+"""Not said."""
+MAP_RULE_ORIGIN_SHIPPED: MapRuleOrigin.ValueType  # 1
+"""It ships with the program."""
+MAP_RULE_ORIGIN_OPERATOR: MapRuleOrigin.ValueType  # 2
+"""An operator added, or changed, it."""
+Global___MapRuleOrigin: _TypeAlias = MapRuleOrigin  # noqa: Y015
+
 @_typing.final
 class Window(_message.Message):
     """The half-open interval [start_time, end_time) of event time."""
@@ -752,9 +892,31 @@ Global___QueryColumn: _TypeAlias = QueryColumn  # noqa: Y015
 
 @_typing.final
 class SourceStatus(_message.Message):
-    """What became of one source's telemetry."""
+    """What became of telemetry of one kind, of one service or of all services.
+    received = stored + duplicated + rejected + uncounted.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RejectedByReasonEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     SOURCE_FIELD_NUMBER: _builtins.int
     RECEIVED_FIELD_NUMBER: _builtins.int
@@ -762,18 +924,47 @@ class SourceStatus(_message.Message):
     REJECTED_FIELD_NUMBER: _builtins.int
     OUT_OF_RANGE_FIELD_NUMBER: _builtins.int
     SIGNALS_FIELD_NUMBER: _builtins.int
+    SERVICE_NAME_FIELD_NUMBER: _builtins.int
+    DUPLICATED_FIELD_NUMBER: _builtins.int
+    UNCOUNTED_FIELD_NUMBER: _builtins.int
+    WITHOUT_USER_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    UNMAPPED_FIELD_NUMBER: _builtins.int
+    UNKNOWN_STAGE_FIELD_NUMBER: _builtins.int
+    SAMPLED_FIELD_NUMBER: _builtins.int
+    REJECTED_BY_REASON_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """`traces` or `logs`."""
     received: _builtins.int
-    """Records that arrived."""
+    """Records that arrived, repeated deliveries included."""
     stored: _builtins.int
-    """Records kept as rows."""
+    """Different records kept as rows."""
     rejected: _builtins.int
     """Records refused, with a reason."""
     out_of_range: _builtins.int
     """Records kept whose event time makes no signal."""
     signals: _builtins.int
-    """Signals made of them."""
+    """Signals made of them, as of the last settling."""
+    service_name: _builtins.str
+    """The service that sent them (`service.name`); empty: all services."""
+    duplicated: _builtins.int
+    """Deliveries of records that were there already."""
+    uncounted: _builtins.int
+    """Records that arrived since the last count."""
+    without_user: _builtins.int
+    """Signals whose user is unknown, even from their trace."""
+    late: _builtins.int
+    """Signals that arrived more than an hour after their end."""
+    unmapped: _builtins.int
+    """Signals no map row applies to."""
+    unknown_stage: _builtins.int
+    """Signals with a stage that is none of the known ones."""
+    sampled: _builtins.int
+    """Signals with a sampling weight."""
+    @_builtins.property
+    def rejected_by_reason(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How many records were refused, by reason."""
+
     def __init__(
         self,
         *,
@@ -783,14 +974,107 @@ class SourceStatus(_message.Message):
         rejected: _builtins.int = ...,
         out_of_range: _builtins.int = ...,
         signals: _builtins.int = ...,
+        service_name: _builtins.str = ...,
+        duplicated: _builtins.int = ...,
+        uncounted: _builtins.int = ...,
+        without_user: _builtins.int = ...,
+        late: _builtins.int = ...,
+        unmapped: _builtins.int = ...,
+        unknown_stage: _builtins.int = ...,
+        sampled: _builtins.int = ...,
+        rejected_by_reason: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["out_of_range", b"out_of_range", "received", b"received", "rejected", b"rejected", "signals", b"signals", "source", b"source", "stored", b"stored"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicated", b"duplicated", "late", b"late", "out_of_range", b"out_of_range", "received", b"received", "rejected", b"rejected", "rejected_by_reason", b"rejected_by_reason", "sampled", b"sampled", "service_name", b"service_name", "signals", b"signals", "source", b"source", "stored", b"stored", "uncounted", b"uncounted", "unknown_stage", b"unknown_stage", "unmapped", b"unmapped", "without_user", b"without_user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SourceStatus: _TypeAlias = SourceStatus  # noqa: Y015
+
+@_typing.final
+class PathStatus(_message.Message):
+    """What one hop before the store said it did with telemetry of one kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOP_FIELD_NUMBER: _builtins.int
+    SERVICE_NAME_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    hop: _builtins.str
+    """`sdk` or `collector`."""
+    service_name: _builtins.str
+    """The service it belongs to; a Collector has a name of its own."""
+    component: _builtins.str
+    """The exporter, receiver or processor that counted."""
+    source: _builtins.str
+    """`traces` or `logs`."""
+    outcome: _builtins.str
+    """`processed`, `received`, `sent`, `refused` (the sender still has it), `filtered` or `lost`."""
+    reason: _builtins.str
+    """Why, where the outcome is a loss or a refusal."""
+    records: _builtins.int
+    """How many."""
+    def __init__(
+        self,
+        *,
+        hop: _builtins.str = ...,
+        service_name: _builtins.str = ...,
+        component: _builtins.str = ...,
+        source: _builtins.str = ...,
+        outcome: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        records: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["component", b"component", "hop", b"hop", "outcome", b"outcome", "reason", b"reason", "records", b"records", "service_name", b"service_name", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PathStatus: _TypeAlias = PathStatus  # noqa: Y015
+
+@_typing.final
+class TurnedAwayStatus(_message.Message):
+    """Requests of which nothing was kept, and metrics that are not kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAY_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUESTS_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    way: _builtins.str
+    """`otlp_grpc`, `otlp_http` or `clickhouse_http`."""
+    source: _builtins.str
+    """`traces`, `logs`, `metrics`, or `unknown` where it was not read."""
+    reason: _builtins.str
+    """Why."""
+    requests: _builtins.int
+    """How many requests."""
+    records: _builtins.int
+    """How many records they held, where that could be counted."""
+    def __init__(
+        self,
+        *,
+        way: _builtins.str = ...,
+        source: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        requests: _builtins.int = ...,
+        records: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "records", b"records", "requests", b"requests", "source", b"source", "way", b"way"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TurnedAwayStatus: _TypeAlias = TurnedAwayStatus  # noqa: Y015
 
 @_typing.final
 class StoreStatus(_message.Message):
@@ -835,6 +1119,9 @@ class StoreStatus(_message.Message):
     UNKNOWN_STAGE_FIELD_NUMBER: _builtins.int
     USERS_FIELD_NUMBER: _builtins.int
     LAST_ANALYSIS_FIELD_NUMBER: _builtins.int
+    SERVICES_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    TURNED_AWAY_FIELD_NUMBER: _builtins.int
     version: _builtins.str
     """Version of the Analyzer."""
     engine_version: _builtins.str
@@ -863,7 +1150,7 @@ class StoreStatus(_message.Message):
     """Users seen."""
     @_builtins.property
     def sources(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceStatus]:
-        """By source."""
+        """By kind, of all services."""
 
     @_builtins.property
     def rejected_by_reason(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
@@ -876,6 +1163,18 @@ class StoreStatus(_message.Message):
     @_builtins.property
     def last_analysis(self) -> Global___Analysis:
         """The newest analysis; absent before the first."""
+
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceStatus]:
+        """By service and kind, the largest first; at most 1000."""
+
+    @_builtins.property
+    def path(self) -> _containers.RepeatedCompositeFieldContainer[Global___PathStatus]:
+        """What was done, and lost, before it reached the service; losses first, at most 1000."""
+
+    @_builtins.property
+    def turned_away(self) -> _containers.RepeatedCompositeFieldContainer[Global___TurnedAwayStatus]:
+        """By way in, kind and reason."""
 
     def __init__(
         self,
@@ -897,10 +1196,13 @@ class StoreStatus(_message.Message):
         unknown_stage: _builtins.int = ...,
         users: _builtins.int = ...,
         last_analysis: Global___Analysis | None = ...,
+        services: _abc.Iterable[Global___SourceStatus] | None = ...,
+        path: _abc.Iterable[Global___PathStatus] | None = ...,
+        turned_away: _abc.Iterable[Global___TurnedAwayStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_analysis", b"last_analysis", "watermark", b"watermark"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "engine_version", b"engine_version", "failures", b"failures", "last_analysis", b"last_analysis", "newest_settled_day", b"newest_settled_day", "propagated", b"propagated", "rejected_by_reason", b"rejected_by_reason", "schema_version", b"schema_version", "settled_days", b"settled_days", "sources", b"sources", "store", b"store", "unknown_stage", b"unknown_stage", "unmapped", b"unmapped", "users", b"users", "version", b"version", "watermark", b"watermark", "without_user", b"without_user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "engine_version", b"engine_version", "failures", b"failures", "last_analysis", b"last_analysis", "newest_settled_day", b"newest_settled_day", "path", b"path", "propagated", b"propagated", "rejected_by_reason", b"rejected_by_reason", "schema_version", b"schema_version", "services", b"services", "settled_days", b"settled_days", "sources", b"sources", "store", b"store", "turned_away", b"turned_away", "unknown_stage", b"unknown_stage", "unmapped", b"unmapped", "users", b"users", "version", b"version", "watermark", b"watermark", "without_user", b"without_user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1614,3 +1916,1177 @@ class GetStatusResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
+
+@_typing.final
+class Review(_message.Message):
+    """One thing a person said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REVIEW_ID_FIELD_NUMBER: _builtins.int
+    PLACE_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REVIEW_TIME_FIELD_NUMBER: _builtins.int
+    REVIEWER_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    review_id: _builtins.str
+    """Identity."""
+    place_id: _builtins.str
+    """The place it is about."""
+    kind: Global___ReviewKind.ValueType
+    """What kind of thing."""
+    reviewer: _builtins.str
+    """Who said it, as they call themselves."""
+    comment: _builtins.str
+    """In their words."""
+    @_builtins.property
+    def review_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was said."""
+
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """Of an intervention: from when on users met it."""
+
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedScalarFieldContainer[Global___Segment.ValueType]:
+        """Of an intervention: whom it touched; empty is everybody."""
+
+    def __init__(
+        self,
+        *,
+        review_id: _builtins.str = ...,
+        place_id: _builtins.str = ...,
+        kind: Global___ReviewKind.ValueType = ...,
+        review_time: _timestamp_pb2.Timestamp | None = ...,
+        reviewer: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+        segments: _abc.Iterable[Global___Segment.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "review_time", b"review_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comment", b"comment", "effective_time", b"effective_time", "kind", b"kind", "place_id", b"place_id", "review_id", b"review_id", "review_time", b"review_time", "reviewer", b"reviewer", "segments", b"segments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Review: _TypeAlias = Review  # noqa: Y015
+
+@_typing.final
+class Comparison(_message.Message):
+    """Failures per attempt before and after an intervention."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFECT_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    TOUCHED_BEFORE_FIELD_NUMBER: _builtins.int
+    TOUCHED_AFTER_FIELD_NUMBER: _builtins.int
+    UNTOUCHED_BEFORE_FIELD_NUMBER: _builtins.int
+    UNTOUCHED_AFTER_FIELD_NUMBER: _builtins.int
+    effect: Global___Effect.ValueType
+    """What it says."""
+    change: _builtins.float
+    """Change among the touched, less that among the untouched."""
+    low: _builtins.float
+    """Lower end of the 95% interval of the change."""
+    high: _builtins.float
+    """Upper end."""
+    touched_before: _builtins.float
+    """Among those it touched, in the 28 days before."""
+    touched_after: _builtins.float
+    """Among those it touched, in whole weeks after, four at most."""
+    untouched_before: _builtins.float
+    """Among the others; absent where there are too few."""
+    untouched_after: _builtins.float
+    """Among the others; absent where there are too few."""
+    def __init__(
+        self,
+        *,
+        effect: Global___Effect.ValueType = ...,
+        change: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+        touched_before: _builtins.float = ...,
+        touched_after: _builtins.float = ...,
+        untouched_before: _builtins.float | None = ...,
+        untouched_after: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_untouched_after", b"_untouched_after", "_untouched_before", b"_untouched_before", "untouched_after", b"untouched_after", "untouched_before", b"untouched_before"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_untouched_after", b"_untouched_after", "_untouched_before", b"_untouched_before", "change", b"change", "effect", b"effect", "high", b"high", "low", b"low", "touched_after", b"touched_after", "touched_before", b"touched_before", "untouched_after", b"untouched_after", "untouched_before", b"untouched_before"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__untouched_after: _TypeAlias = _typing.Literal["untouched_after"]  # noqa: Y015
+    _WhichOneofArgType__untouched_after: _TypeAlias = _typing.Literal["_untouched_after", b"_untouched_after"]  # noqa: Y015
+    _WhichOneofReturnType__untouched_before: _TypeAlias = _typing.Literal["untouched_before"]  # noqa: Y015
+    _WhichOneofArgType__untouched_before: _TypeAlias = _typing.Literal["_untouched_before", b"_untouched_before"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__untouched_after) -> _WhichOneofReturnType__untouched_after | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__untouched_before) -> _WhichOneofReturnType__untouched_before | None: ...
+
+Global___Comparison: _TypeAlias = Comparison  # noqa: Y015
+
+@_typing.final
+class Sighting(_message.Message):
+    """What one run said of a place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANALYSIS_ID_FIELD_NUMBER: _builtins.int
+    WINDOW_END_TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    GRADE_FIELD_NUMBER: _builtins.int
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    analysis_id: _builtins.str
+    """The run."""
+    kind: Global___ChallengeKind.ValueType
+    """What it reported; unspecified: nothing."""
+    grade: Global___Grade.ValueType
+    """How sure it was."""
+    challenge_id: _builtins.str
+    """What it called the challenge."""
+    @_builtins.property
+    def window_end_time(self) -> _timestamp_pb2.Timestamp:
+        """Where its window ends."""
+
+    @_builtins.property
+    def comparison(self) -> Global___Comparison:
+        """Absent where no intervention was being watched."""
+
+    def __init__(
+        self,
+        *,
+        analysis_id: _builtins.str = ...,
+        window_end_time: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___ChallengeKind.ValueType = ...,
+        grade: Global___Grade.ValueType = ...,
+        challenge_id: _builtins.str = ...,
+        comparison: Global___Comparison | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "window_end_time", b"window_end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis_id", b"analysis_id", "challenge_id", b"challenge_id", "comparison", b"comparison", "grade", b"grade", "kind", b"kind", "window_end_time", b"window_end_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sighting: _TypeAlias = Sighting  # noqa: Y015
+
+@_typing.final
+class Life(_message.Message):
+    """A place over all runs and reviews."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_ID_FIELD_NUMBER: _builtins.int
+    SIGNAL_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    SINCE_TIME_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    FIRST_SEEN_TIME_FIELD_NUMBER: _builtins.int
+    LAST_SEEN_TIME_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
+    CONFIRMED_FIELD_NUMBER: _builtins.int
+    INTERVENTION_FIELD_NUMBER: _builtins.int
+    COMPARISON_FIELD_NUMBER: _builtins.int
+    place_id: _builtins.str
+    """Identity of the place, whatever kind of challenge it is called."""
+    kind: Global___ChallengeKind.ValueType
+    """What it needs; follows the runs when two a week apart agree."""
+    state: Global___LifeState.ValueType
+    """How it stands."""
+    cause: _builtins.str
+    """Why, in words."""
+    runs: _builtins.int
+    """Runs that reported it."""
+    challenge_id: _builtins.str
+    """What the latest of them called it."""
+    confirmed: _builtins.bool
+    """Whether a person confirmed it."""
+    @_builtins.property
+    def signal(self) -> Global___SignalId:
+        """What it is about."""
+
+    @_builtins.property
+    def since_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when."""
+
+    @_builtins.property
+    def first_seen_time(self) -> _timestamp_pb2.Timestamp:
+        """Window end of the first run that reported it."""
+
+    @_builtins.property
+    def last_seen_time(self) -> _timestamp_pb2.Timestamp:
+        """Window end of the latest run that reported it."""
+
+    @_builtins.property
+    def intervention(self) -> Global___Review:
+        """The latest intervention."""
+
+    @_builtins.property
+    def comparison(self) -> Global___Comparison:
+        """What became of it."""
+
+    def __init__(
+        self,
+        *,
+        place_id: _builtins.str = ...,
+        signal: Global___SignalId | None = ...,
+        kind: Global___ChallengeKind.ValueType = ...,
+        state: Global___LifeState.ValueType = ...,
+        since_time: _timestamp_pb2.Timestamp | None = ...,
+        cause: _builtins.str = ...,
+        first_seen_time: _timestamp_pb2.Timestamp | None = ...,
+        last_seen_time: _timestamp_pb2.Timestamp | None = ...,
+        runs: _builtins.int = ...,
+        challenge_id: _builtins.str = ...,
+        confirmed: _builtins.bool = ...,
+        intervention: Global___Review | None = ...,
+        comparison: Global___Comparison | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["comparison", b"comparison", "first_seen_time", b"first_seen_time", "intervention", b"intervention", "last_seen_time", b"last_seen_time", "signal", b"signal", "since_time", b"since_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "challenge_id", b"challenge_id", "comparison", b"comparison", "confirmed", b"confirmed", "first_seen_time", b"first_seen_time", "intervention", b"intervention", "kind", b"kind", "last_seen_time", b"last_seen_time", "place_id", b"place_id", "runs", b"runs", "signal", b"signal", "since_time", b"since_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Life: _TypeAlias = Life  # noqa: Y015
+
+@_typing.final
+class LifeEvent(_message.Message):
+    """One entry of a story."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIGHTING_FIELD_NUMBER: _builtins.int
+    REVIEW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sighting(self) -> Global___Sighting:
+        """A run looked."""
+
+    @_builtins.property
+    def review(self) -> Global___Review:
+        """A person spoke."""
+
+    def __init__(
+        self,
+        *,
+        sighting: Global___Sighting | None = ...,
+        review: Global___Review | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "review", b"review", "sighting", b"sighting"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "review", b"review", "sighting", b"sighting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["sighting", "review"]  # noqa: Y015
+    _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
+
+Global___LifeEvent: _TypeAlias = LifeEvent  # noqa: Y015
+
+@_typing.final
+class ListLivesRequest(_message.Message):
+    """Which lives to list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANALYSIS_ID_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    analysis_id: _builtins.str
+    """The last run of the story; empty for the newest that succeeded."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___LifeState.ValueType]:
+        """Only these states; none for all."""
+
+    def __init__(
+        self,
+        *,
+        analysis_id: _builtins.str = ...,
+        states: _abc.Iterable[Global___LifeState.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis_id", b"analysis_id", "states", b"states"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLivesRequest: _TypeAlias = ListLivesRequest  # noqa: Y015
+
+@_typing.final
+class ListLivesResponse(_message.Message):
+    """Lives."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIVES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def lives(self) -> _containers.RepeatedCompositeFieldContainer[Global___Life]:
+        """Open ones first, then by when they came to stand so."""
+
+    def __init__(
+        self,
+        *,
+        lives: _abc.Iterable[Global___Life] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lives", b"lives"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLivesResponse: _TypeAlias = ListLivesResponse  # noqa: Y015
+
+@_typing.final
+class GetLifeRequest(_message.Message):
+    """Which life to return."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
+    ANALYSIS_ID_FIELD_NUMBER: _builtins.int
+    challenge_id: _builtins.str
+    """A challenge of the analysis, or a place."""
+    analysis_id: _builtins.str
+    """The last run of the story; empty for the newest that succeeded."""
+    def __init__(
+        self,
+        *,
+        challenge_id: _builtins.str = ...,
+        analysis_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis_id", b"analysis_id", "challenge_id", b"challenge_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLifeRequest: _TypeAlias = GetLifeRequest  # noqa: Y015
+
+@_typing.final
+class GetLifeResponse(_message.Message):
+    """One life."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIFE_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def life(self) -> Global___Life:
+        """How it stands."""
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___LifeEvent]:
+        """What was said of it, in order."""
+
+    def __init__(
+        self,
+        *,
+        life: Global___Life | None = ...,
+        events: _abc.Iterable[Global___LifeEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["life", b"life"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "life", b"life"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLifeResponse: _TypeAlias = GetLifeResponse  # noqa: Y015
+
+@_typing.final
+class ReviewChallengeRequest(_message.Message):
+    """What to say of a challenge."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
+    ANALYSIS_ID_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REVIEWER_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
+    challenge_id: _builtins.str
+    """A challenge of the analysis, or a place."""
+    analysis_id: _builtins.str
+    """The analysis that found it; empty for the newest that succeeded."""
+    kind: Global___ReviewKind.ValueType
+    """What kind of thing."""
+    reviewer: _builtins.str
+    """Who says so."""
+    comment: _builtins.str
+    """In their words; a dismissal needs a reason."""
+    @_builtins.property
+    def effective_time(self) -> _timestamp_pb2.Timestamp:
+        """Of an intervention: from when on users met it."""
+
+    @_builtins.property
+    def segments(self) -> _containers.RepeatedScalarFieldContainer[Global___Segment.ValueType]:
+        """Of an intervention: whom it touched; empty is everybody."""
+
+    def __init__(
+        self,
+        *,
+        challenge_id: _builtins.str = ...,
+        analysis_id: _builtins.str = ...,
+        kind: Global___ReviewKind.ValueType = ...,
+        reviewer: _builtins.str = ...,
+        comment: _builtins.str = ...,
+        effective_time: _timestamp_pb2.Timestamp | None = ...,
+        segments: _abc.Iterable[Global___Segment.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["analysis_id", b"analysis_id", "challenge_id", b"challenge_id", "comment", b"comment", "effective_time", b"effective_time", "kind", b"kind", "reviewer", b"reviewer", "segments", b"segments"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewChallengeRequest: _TypeAlias = ReviewChallengeRequest  # noqa: Y015
+
+@_typing.final
+class ReviewChallengeResponse(_message.Message):
+    """How the challenge stands now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIFE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def life(self) -> Global___Life:
+        """Its life."""
+
+    def __init__(
+        self,
+        *,
+        life: Global___Life | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["life", b"life"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["life", b"life"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewChallengeResponse: _TypeAlias = ReviewChallengeResponse  # noqa: Y015
+
+@_typing.final
+class MapRule(_message.Message):
+    """One rule of the signal map: the first by priority whose pattern matches a name wins, whole."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    PATTERN_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    ACTION_KIND_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    COUNTER_EXAMPLE_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
+    rule_id: _builtins.int
+    """Its number: below 100000 for shipped ones."""
+    priority: _builtins.int
+    """The lower one wins."""
+    pattern: _builtins.str
+    """RE2 regular expression over service, span or event name, and route, one a line."""
+    stage: _builtins.str
+    """Stage it gives."""
+    component: _builtins.str
+    """Component it gives."""
+    action: _builtins.str
+    """Action it gives; empty: the span's or event's own name."""
+    action_kind: _builtins.str
+    """`key`, `click`, `view` or none."""
+    source: _builtins.str
+    """Where the name was read."""
+    example: _builtins.str
+    """Three lines it matches."""
+    counter_example: _builtins.str
+    """Three lines it leaves alone."""
+    origin: Global___MapRuleOrigin.ValueType
+    """Whose it is."""
+    def __init__(
+        self,
+        *,
+        rule_id: _builtins.int = ...,
+        priority: _builtins.int = ...,
+        pattern: _builtins.str = ...,
+        stage: _builtins.str = ...,
+        component: _builtins.str = ...,
+        action: _builtins.str = ...,
+        action_kind: _builtins.str = ...,
+        source: _builtins.str = ...,
+        example: _builtins.str = ...,
+        counter_example: _builtins.str = ...,
+        origin: Global___MapRuleOrigin.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_kind", b"action_kind", "component", b"component", "counter_example", b"counter_example", "example", b"example", "origin", b"origin", "pattern", b"pattern", "priority", b"priority", "rule_id", b"rule_id", "source", b"source", "stage", b"stage"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapRule: _TypeAlias = MapRule  # noqa: Y015
+
+@_typing.final
+class MapShadow(_message.Message):
+    """A rule whose own example another one takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    TAKEN_BY_FIELD_NUMBER: _builtins.int
+    rule_id: _builtins.int
+    """The rule."""
+    taken_by: _builtins.int
+    """Who takes its example."""
+    def __init__(
+        self,
+        *,
+        rule_id: _builtins.int = ...,
+        taken_by: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rule_id", b"rule_id", "taken_by", b"taken_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapShadow: _TypeAlias = MapShadow  # noqa: Y015
+
+@_typing.final
+class SignalName(_message.Message):
+    """What a span or event shows of itself, and rules are matched against."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    ROUTE_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """Its service."""
+    name: _builtins.str
+    """Its own name."""
+    route: _builtins.str
+    """Its `http.route`, else its `url.path`; empty for none."""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        name: _builtins.str = ...,
+        route: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "route", b"route", "service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignalName: _TypeAlias = SignalName  # noqa: Y015
+
+@_typing.final
+class MapVerdict(_message.Message):
+    """What the map makes of one name."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    WINNER_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    COMPONENT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    ACTION_KIND_FIELD_NUMBER: _builtins.int
+    winner: _builtins.int
+    """Number of the rule that wins; 0 for none."""
+    stage: _builtins.str
+    """Stage of the signal; empty if no rule wins."""
+    component: _builtins.str
+    """Its component."""
+    action: _builtins.str
+    """Its action."""
+    action_kind: _builtins.str
+    """Kind of the action; empty for none."""
+    @_builtins.property
+    def name(self) -> Global___SignalName:
+        """The name."""
+
+    @_builtins.property
+    def others(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rules that match too and come later, in their order."""
+
+    def __init__(
+        self,
+        *,
+        name: Global___SignalName | None = ...,
+        winner: _builtins.int = ...,
+        others: _abc.Iterable[_builtins.int] | None = ...,
+        stage: _builtins.str = ...,
+        component: _builtins.str = ...,
+        action: _builtins.str = ...,
+        action_kind: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "action_kind", b"action_kind", "component", b"component", "name", b"name", "others", b"others", "stage", b"stage", "winner", b"winner"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapVerdict: _TypeAlias = MapVerdict  # noqa: Y015
+
+@_typing.final
+class MapChange(_message.Message):
+    """What a change did to the map, or would do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    APPLIED_FIELD_NUMBER: _builtins.int
+    ADDED_FIELD_NUMBER: _builtins.int
+    REPLACED_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    SHADOWS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Version in force after it."""
+    applied: _builtins.bool
+    """False: nothing was changed, this is what would be."""
+    @_builtins.property
+    def added(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rules that are new."""
+
+    @_builtins.property
+    def replaced(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rules that are no longer what they were."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Rules that are gone."""
+
+    @_builtins.property
+    def shadows(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapShadow]:
+        """Rules that no longer get even their own example."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        applied: _builtins.bool = ...,
+        added: _abc.Iterable[_builtins.int] | None = ...,
+        replaced: _abc.Iterable[_builtins.int] | None = ...,
+        removed: _abc.Iterable[_builtins.int] | None = ...,
+        shadows: _abc.Iterable[Global___MapShadow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "applied", b"applied", "removed", b"removed", "replaced", b"replaced", "shadows", b"shadows", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MapChange: _TypeAlias = MapChange  # noqa: Y015
+
+@_typing.final
+class Derivation(_message.Message):
+    """How far signals are derived again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ChangedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    EXAMINED_FIELD_NUMBER: _builtins.int
+    DERIVED_FIELD_NUMBER: _builtins.int
+    CHANGED_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    TOTAL_STEPS_FIELD_NUMBER: _builtins.int
+    DAYS_SETTLED_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The map they are derived under."""
+    examined: _builtins.int
+    """Raw rows looked at."""
+    derived: _builtins.int
+    """Signals that came out different and were written again."""
+    steps: _builtins.int
+    """Pieces of the window that are done."""
+    total_steps: _builtins.int
+    """Pieces it has."""
+    days_settled: _builtins.int
+    """Event days settled again, at the end."""
+    done: _builtins.bool
+    """Whether this is the end."""
+    @_builtins.property
+    def window(self) -> Global___Window:
+        """The window of arrival."""
+
+    @_builtins.property
+    def changed(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How many of them differ in `stage`, `component`, `action`, `action_kind`; `missing` had none."""
+
+    def __init__(
+        self,
+        *,
+        window: Global___Window | None = ...,
+        version: _builtins.int = ...,
+        examined: _builtins.int = ...,
+        derived: _builtins.int = ...,
+        changed: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        steps: _builtins.int = ...,
+        total_steps: _builtins.int = ...,
+        days_settled: _builtins.int = ...,
+        done: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed", "days_settled", b"days_settled", "derived", b"derived", "done", b"done", "examined", b"examined", "steps", b"steps", "total_steps", b"total_steps", "version", b"version", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Derivation: _TypeAlias = Derivation  # noqa: Y015
+
+@_typing.final
+class UnmappedName(_message.Message):
+    """A name that no rule gives a stage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    WITH_USER_FIELD_NUMBER: _builtins.int
+    FIRST_TIME_FIELD_NUMBER: _builtins.int
+    LAST_TIME_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """`traces` or `logs`."""
+    records: _builtins.int
+    """How many arrived under it."""
+    with_user: _builtins.int
+    """How many of them name their user."""
+    @_builtins.property
+    def name(self) -> Global___SignalName:
+        """The name; ids and user names in its paths are taken out."""
+
+    @_builtins.property
+    def first_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first one happened."""
+
+    @_builtins.property
+    def last_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last one did."""
+
+    def __init__(
+        self,
+        *,
+        name: Global___SignalName | None = ...,
+        source: _builtins.str = ...,
+        records: _builtins.int = ...,
+        with_user: _builtins.int = ...,
+        first_time: _timestamp_pb2.Timestamp | None = ...,
+        last_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_time", b"first_time", "last_time", b"last_time", "name", b"name"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_time", b"first_time", "last_time", b"last_time", "name", b"name", "records", b"records", "source", b"source", "with_user", b"with_user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnmappedName: _TypeAlias = UnmappedName  # noqa: Y015
+
+@_typing.final
+class GetSignalMapRequest(_message.Message):
+    """Request of GetSignalMap."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSignalMapRequest: _TypeAlias = GetSignalMapRequest  # noqa: Y015
+
+@_typing.final
+class GetSignalMapResponse(_message.Message):
+    """Response of GetSignalMap."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    REMOVED_FIELD_NUMBER: _builtins.int
+    SHADOWS_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """Grows with every change."""
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapRule]:
+        """The rules in force, by priority."""
+
+    @_builtins.property
+    def removed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Shipped rules an operator removed."""
+
+    @_builtins.property
+    def shadows(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapShadow]:
+        """Rules that do not get even their own example."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        rules: _abc.Iterable[Global___MapRule] | None = ...,
+        removed: _abc.Iterable[_builtins.int] | None = ...,
+        shadows: _abc.Iterable[Global___MapShadow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["removed", b"removed", "rules", b"rules", "shadows", b"shadows", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSignalMapResponse: _TypeAlias = GetSignalMapResponse  # noqa: Y015
+
+@_typing.final
+class TestSignalMapRequest(_message.Message):
+    """Request of TestSignalMap."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignalName]:
+        """What to test; at most 100."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[Global___SignalName] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestSignalMapRequest: _TypeAlias = TestSignalMapRequest  # noqa: Y015
+
+@_typing.final
+class TestSignalMapResponse(_message.Message):
+    """Response of TestSignalMap."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___MapVerdict]:
+        """One for each name, in order."""
+
+    def __init__(
+        self,
+        *,
+        verdicts: _abc.Iterable[Global___MapVerdict] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verdicts", b"verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestSignalMapResponse: _TypeAlias = TestSignalMapResponse  # noqa: Y015
+
+@_typing.final
+class AddSignalMapRulesRequest(_message.Message):
+    """Request of AddSignalMapRules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULES_YAML_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    rules_yaml: _builtins.str
+    """The rules as YAML (docs/signal-map.md)."""
+    source: _builtins.str
+    """What to call that text in errors."""
+    dry_run: _builtins.bool
+    """Prove them and change nothing."""
+    def __init__(
+        self,
+        *,
+        rules_yaml: _builtins.str = ...,
+        source: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "rules_yaml", b"rules_yaml", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddSignalMapRulesRequest: _TypeAlias = AddSignalMapRulesRequest  # noqa: Y015
+
+@_typing.final
+class AddSignalMapRulesResponse(_message.Message):
+    """Response of AddSignalMapRules."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___MapChange:
+        """What it did."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___MapChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddSignalMapRulesResponse: _TypeAlias = AddSignalMapRulesResponse  # noqa: Y015
+
+@_typing.final
+class RemoveSignalMapRuleRequest(_message.Message):
+    """Request of RemoveSignalMapRule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    rule_id: _builtins.int
+    """Which rule."""
+    dry_run: _builtins.bool
+    """Change nothing."""
+    def __init__(
+        self,
+        *,
+        rule_id: _builtins.int = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "rule_id", b"rule_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveSignalMapRuleRequest: _TypeAlias = RemoveSignalMapRuleRequest  # noqa: Y015
+
+@_typing.final
+class RemoveSignalMapRuleResponse(_message.Message):
+    """Response of RemoveSignalMapRule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___MapChange:
+        """What it did."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___MapChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemoveSignalMapRuleResponse: _TypeAlias = RemoveSignalMapRuleResponse  # noqa: Y015
+
+@_typing.final
+class RestoreSignalMapRuleRequest(_message.Message):
+    """Request of RestoreSignalMapRule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_ID_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    rule_id: _builtins.int
+    """Which shipped rule."""
+    dry_run: _builtins.bool
+    """Change nothing."""
+    def __init__(
+        self,
+        *,
+        rule_id: _builtins.int = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run", "rule_id", b"rule_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreSignalMapRuleRequest: _TypeAlias = RestoreSignalMapRuleRequest  # noqa: Y015
+
+@_typing.final
+class RestoreSignalMapRuleResponse(_message.Message):
+    """Response of RestoreSignalMapRule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___MapChange:
+        """What it did."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___MapChange | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestoreSignalMapRuleResponse: _TypeAlias = RestoreSignalMapRuleResponse  # noqa: Y015
+
+@_typing.final
+class DeriveSignalsRequest(_message.Message):
+    """Request of DeriveSignals."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_START_TIME_FIELD_NUMBER: _builtins.int
+    WINDOW_END_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def window_start_time(self) -> _timestamp_pb2.Timestamp:
+        """First instant of arrival; absent: from the oldest raw row on."""
+
+    @_builtins.property
+    def window_end_time(self) -> _timestamp_pb2.Timestamp:
+        """First instant after; absent: up to now."""
+
+    def __init__(
+        self,
+        *,
+        window_start_time: _timestamp_pb2.Timestamp | None = ...,
+        window_end_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window_end_time", b"window_end_time", "window_start_time", b"window_start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["window_end_time", b"window_end_time", "window_start_time", b"window_start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeriveSignalsRequest: _TypeAlias = DeriveSignalsRequest  # noqa: Y015
+
+@_typing.final
+class DeriveSignalsResponse(_message.Message):
+    """How far it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DERIVATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def derivation(self) -> Global___Derivation:
+        """The last one of the stream is `done`."""
+
+    def __init__(
+        self,
+        *,
+        derivation: Global___Derivation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["derivation", b"derivation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["derivation", b"derivation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeriveSignalsResponse: _TypeAlias = DeriveSignalsResponse  # noqa: Y015
+
+@_typing.final
+class ListUnmappedNamesRequest(_message.Message):
+    """Request of ListUnmappedNames."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_START_TIME_FIELD_NUMBER: _builtins.int
+    WINDOW_END_TIME_FIELD_NUMBER: _builtins.int
+    LIMIT_FIELD_NUMBER: _builtins.int
+    INNER_SPANS_FIELD_NUMBER: _builtins.int
+    limit: _builtins.int
+    """At most so many; 0: 50; at most 1000."""
+    inner_spans: _builtins.bool
+    """Count spans inside a component too, not only those that enter one."""
+    @_builtins.property
+    def window_start_time(self) -> _timestamp_pb2.Timestamp:
+        """First instant of arrival; absent: all there is."""
+
+    @_builtins.property
+    def window_end_time(self) -> _timestamp_pb2.Timestamp:
+        """First instant after; absent: up to now."""
+
+    def __init__(
+        self,
+        *,
+        window_start_time: _timestamp_pb2.Timestamp | None = ...,
+        window_end_time: _timestamp_pb2.Timestamp | None = ...,
+        limit: _builtins.int = ...,
+        inner_spans: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window_end_time", b"window_end_time", "window_start_time", b"window_start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inner_spans", b"inner_spans", "limit", b"limit", "window_end_time", b"window_end_time", "window_start_time", b"window_start_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnmappedNamesRequest: _TypeAlias = ListUnmappedNamesRequest  # noqa: Y015
+
+@_typing.final
+class ListUnmappedNamesResponse(_message.Message):
+    """Response of ListUnmappedNames."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def names(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnmappedName]:
+        """The most frequent first."""
+
+    def __init__(
+        self,
+        *,
+        names: _abc.Iterable[Global___UnmappedName] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUnmappedNamesResponse: _TypeAlias = ListUnmappedNamesResponse  # noqa: Y015

@@ -76,6 +76,21 @@ class AnalyzerServiceStub:
                 request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListChallengeSignalsRequest.SerializeToString,
                 response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListChallengeSignalsResponse.FromString,
                 _registered_method=True)
+        self.ListLives = channel.unary_unary(
+                '/analyzer_service.api.v1.AnalyzerService/ListLives',
+                request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListLivesRequest.SerializeToString,
+                response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListLivesResponse.FromString,
+                _registered_method=True)
+        self.GetLife = channel.unary_unary(
+                '/analyzer_service.api.v1.AnalyzerService/GetLife',
+                request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetLifeRequest.SerializeToString,
+                response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetLifeResponse.FromString,
+                _registered_method=True)
+        self.ReviewChallenge = channel.unary_unary(
+                '/analyzer_service.api.v1.AnalyzerService/ReviewChallenge',
+                request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ReviewChallengeRequest.SerializeToString,
+                response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ReviewChallengeResponse.FromString,
+                _registered_method=True)
         self.ListUsers = channel.unary_unary(
                 '/analyzer_service.api.v1.AnalyzerService/ListUsers',
                 request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListUsersRequest.SerializeToString,
@@ -105,6 +120,41 @@ class AnalyzerServiceStub:
                 '/analyzer_service.api.v1.AnalyzerService/GetStatus',
                 request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetStatusRequest.SerializeToString,
                 response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetStatusResponse.FromString,
+                _registered_method=True)
+        self.GetSignalMap = channel.unary_unary(
+                '/analyzer_service.api.v1.AnalyzerService/GetSignalMap',
+                request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetSignalMapRequest.SerializeToString,
+                response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetSignalMapResponse.FromString,
+                _registered_method=True)
+        self.TestSignalMap = channel.unary_unary(
+                '/analyzer_service.api.v1.AnalyzerService/TestSignalMap',
+                request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.TestSignalMapRequest.SerializeToString,
+                response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.TestSignalMapResponse.FromString,
+                _registered_method=True)
+        self.AddSignalMapRules = channel.unary_unary(
+                '/analyzer_service.api.v1.AnalyzerService/AddSignalMapRules',
+                request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.AddSignalMapRulesRequest.SerializeToString,
+                response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.AddSignalMapRulesResponse.FromString,
+                _registered_method=True)
+        self.RemoveSignalMapRule = channel.unary_unary(
+                '/analyzer_service.api.v1.AnalyzerService/RemoveSignalMapRule',
+                request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RemoveSignalMapRuleRequest.SerializeToString,
+                response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RemoveSignalMapRuleResponse.FromString,
+                _registered_method=True)
+        self.RestoreSignalMapRule = channel.unary_unary(
+                '/analyzer_service.api.v1.AnalyzerService/RestoreSignalMapRule',
+                request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RestoreSignalMapRuleRequest.SerializeToString,
+                response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RestoreSignalMapRuleResponse.FromString,
+                _registered_method=True)
+        self.DeriveSignals = channel.unary_stream(
+                '/analyzer_service.api.v1.AnalyzerService/DeriveSignals',
+                request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.DeriveSignalsRequest.SerializeToString,
+                response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.DeriveSignalsResponse.FromString,
+                _registered_method=True)
+        self.ListUnmappedNames = channel.unary_unary(
+                '/analyzer_service.api.v1.AnalyzerService/ListUnmappedNames',
+                request_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListUnmappedNamesRequest.SerializeToString,
+                response_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListUnmappedNamesResponse.FromString,
                 _registered_method=True)
 
 
@@ -168,6 +218,27 @@ class AnalyzerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListLives(self, request, context):
+        """Lists how challenges stand over all runs of one rule set; reader.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLife(self, request, context):
+        """Returns how one challenge stands and everything runs and people said of it; reader.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewChallenge(self, request, context):
+        """Says something of a challenge: it is real, it is not, this was done about it; operator.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListUsers(self, request, context):
         """Lists users with segment and stage-wise bottlenecks. Role: operator, audited.
         """
@@ -211,6 +282,57 @@ class AnalyzerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSignalMap(self, request, context):
+        """Returns the signal map in force. Role: reader.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TestSignalMap(self, request, context):
+        """Says what the signal map makes of some names. Role: reader.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddSignalMapRules(self, request, context):
+        """Puts rules in force, all or none, after proving them. Role: operator, audited.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveSignalMapRule(self, request, context):
+        """Takes a rule out of force. Role: operator, audited.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreSignalMapRule(self, request, context):
+        """Puts a shipped rule back that was removed or replaced. Role: operator, audited.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeriveSignals(self, request, context):
+        """Derives the signals of a window of arrival again and settles the days that changed; sends how
+        far it is. Role: operator, audited. ABORTED (`DERIVATION_RUNNING`) while another one runs.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUnmappedNames(self, request, context):
+        """Lists the most frequent names that no rule gives a stage. Their paths can name persons in ways
+        nothing recognises. Role: operator, audited.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnalyzerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -249,6 +371,21 @@ def add_AnalyzerServiceServicer_to_server(servicer, server):
                     request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListChallengeSignalsRequest.FromString,
                     response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListChallengeSignalsResponse.SerializeToString,
             ),
+            'ListLives': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLives,
+                    request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListLivesRequest.FromString,
+                    response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListLivesResponse.SerializeToString,
+            ),
+            'GetLife': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLife,
+                    request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetLifeRequest.FromString,
+                    response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetLifeResponse.SerializeToString,
+            ),
+            'ReviewChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewChallenge,
+                    request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ReviewChallengeRequest.FromString,
+                    response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ReviewChallengeResponse.SerializeToString,
+            ),
             'ListUsers': grpc.unary_unary_rpc_method_handler(
                     servicer.ListUsers,
                     request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListUsersRequest.FromString,
@@ -278,6 +415,41 @@ def add_AnalyzerServiceServicer_to_server(servicer, server):
                     servicer.GetStatus,
                     request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetStatusRequest.FromString,
                     response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetStatusResponse.SerializeToString,
+            ),
+            'GetSignalMap': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSignalMap,
+                    request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetSignalMapRequest.FromString,
+                    response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetSignalMapResponse.SerializeToString,
+            ),
+            'TestSignalMap': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestSignalMap,
+                    request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.TestSignalMapRequest.FromString,
+                    response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.TestSignalMapResponse.SerializeToString,
+            ),
+            'AddSignalMapRules': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddSignalMapRules,
+                    request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.AddSignalMapRulesRequest.FromString,
+                    response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.AddSignalMapRulesResponse.SerializeToString,
+            ),
+            'RemoveSignalMapRule': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveSignalMapRule,
+                    request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RemoveSignalMapRuleRequest.FromString,
+                    response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RemoveSignalMapRuleResponse.SerializeToString,
+            ),
+            'RestoreSignalMapRule': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreSignalMapRule,
+                    request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RestoreSignalMapRuleRequest.FromString,
+                    response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RestoreSignalMapRuleResponse.SerializeToString,
+            ),
+            'DeriveSignals': grpc.unary_stream_rpc_method_handler(
+                    servicer.DeriveSignals,
+                    request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.DeriveSignalsRequest.FromString,
+                    response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.DeriveSignalsResponse.SerializeToString,
+            ),
+            'ListUnmappedNames': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUnmappedNames,
+                    request_deserializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListUnmappedNamesRequest.FromString,
+                    response_serializer=analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListUnmappedNamesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -487,6 +659,87 @@ class AnalyzerService:
             _registered_method=True)
 
     @staticmethod
+    def ListLives(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analyzer_service.api.v1.AnalyzerService/ListLives',
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListLivesRequest.SerializeToString,
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListLivesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLife(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analyzer_service.api.v1.AnalyzerService/GetLife',
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetLifeRequest.SerializeToString,
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetLifeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analyzer_service.api.v1.AnalyzerService/ReviewChallenge',
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ReviewChallengeRequest.SerializeToString,
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ReviewChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListUsers(request,
             target,
             options=(),
@@ -638,6 +891,195 @@ class AnalyzerService:
             '/analyzer_service.api.v1.AnalyzerService/GetStatus',
             analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetStatusRequest.SerializeToString,
             analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSignalMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analyzer_service.api.v1.AnalyzerService/GetSignalMap',
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetSignalMapRequest.SerializeToString,
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.GetSignalMapResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestSignalMap(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analyzer_service.api.v1.AnalyzerService/TestSignalMap',
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.TestSignalMapRequest.SerializeToString,
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.TestSignalMapResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddSignalMapRules(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analyzer_service.api.v1.AnalyzerService/AddSignalMapRules',
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.AddSignalMapRulesRequest.SerializeToString,
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.AddSignalMapRulesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveSignalMapRule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analyzer_service.api.v1.AnalyzerService/RemoveSignalMapRule',
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RemoveSignalMapRuleRequest.SerializeToString,
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RemoveSignalMapRuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreSignalMapRule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analyzer_service.api.v1.AnalyzerService/RestoreSignalMapRule',
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RestoreSignalMapRuleRequest.SerializeToString,
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.RestoreSignalMapRuleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeriveSignals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/analyzer_service.api.v1.AnalyzerService/DeriveSignals',
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.DeriveSignalsRequest.SerializeToString,
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.DeriveSignalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUnmappedNames(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/analyzer_service.api.v1.AnalyzerService/ListUnmappedNames',
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListUnmappedNamesRequest.SerializeToString,
+            analyzer__service_dot_api_dot_v1_dot_analyzer__pb2.ListUnmappedNamesResponse.FromString,
             options,
             channel_credentials,
             insecure,

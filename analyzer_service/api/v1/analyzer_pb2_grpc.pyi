@@ -56,6 +56,12 @@ class AnalyzerServiceStub:
     """Returns one challenge with its evidence. Role: reader."""
     ListChallengeSignals: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.ListChallengeSignalsRequest, _analyzer_pb2.ListChallengeSignalsResponse]
     """Lists the signals behind a challenge: rows about single persons. Role: operator, audited."""
+    ListLives: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.ListLivesRequest, _analyzer_pb2.ListLivesResponse]
+    """Lists how challenges stand over all runs of one rule set; reader."""
+    GetLife: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.GetLifeRequest, _analyzer_pb2.GetLifeResponse]
+    """Returns how one challenge stands and everything runs and people said of it; reader."""
+    ReviewChallenge: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.ReviewChallengeRequest, _analyzer_pb2.ReviewChallengeResponse]
+    """Says something of a challenge: it is real, it is not, this was done about it; operator."""
     ListUsers: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.ListUsersRequest, _analyzer_pb2.ListUsersResponse]
     """Lists users with segment and stage-wise bottlenecks. Role: operator, audited."""
     GetUser: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.GetUserRequest, _analyzer_pb2.GetUserResponse]
@@ -70,6 +76,24 @@ class AnalyzerServiceStub:
     """Returns the whole result of an analysis as one JSON document. Role: reader."""
     GetStatus: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.GetStatusRequest, _analyzer_pb2.GetStatusResponse]
     """Returns the accounting of the store: what came in and where it went. Role: reader."""
+    GetSignalMap: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.GetSignalMapRequest, _analyzer_pb2.GetSignalMapResponse]
+    """Returns the signal map in force. Role: reader."""
+    TestSignalMap: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.TestSignalMapRequest, _analyzer_pb2.TestSignalMapResponse]
+    """Says what the signal map makes of some names. Role: reader."""
+    AddSignalMapRules: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.AddSignalMapRulesRequest, _analyzer_pb2.AddSignalMapRulesResponse]
+    """Puts rules in force, all or none, after proving them. Role: operator, audited."""
+    RemoveSignalMapRule: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.RemoveSignalMapRuleRequest, _analyzer_pb2.RemoveSignalMapRuleResponse]
+    """Takes a rule out of force. Role: operator, audited."""
+    RestoreSignalMapRule: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.RestoreSignalMapRuleRequest, _analyzer_pb2.RestoreSignalMapRuleResponse]
+    """Puts a shipped rule back that was removed or replaced. Role: operator, audited."""
+    DeriveSignals: _grpc.UnaryStreamMultiCallable[_analyzer_pb2.DeriveSignalsRequest, _analyzer_pb2.DeriveSignalsResponse]
+    """Derives the signals of a window of arrival again and settles the days that changed; sends how
+    far it is. Role: operator, audited. ABORTED (`DERIVATION_RUNNING`) while another one runs.
+    """
+    ListUnmappedNames: _grpc.UnaryUnaryMultiCallable[_analyzer_pb2.ListUnmappedNamesRequest, _analyzer_pb2.ListUnmappedNamesResponse]
+    """Lists the most frequent names that no rule gives a stage. Their paths can name persons in ways
+    nothing recognises. Role: operator, audited.
+    """
 
 @_typing.type_check_only
 class AnalyzerServiceAsyncStub(AnalyzerServiceStub):
@@ -99,6 +123,12 @@ class AnalyzerServiceAsyncStub(AnalyzerServiceStub):
     """Returns one challenge with its evidence. Role: reader."""
     ListChallengeSignals: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.ListChallengeSignalsRequest, _analyzer_pb2.ListChallengeSignalsResponse]  # type: ignore[assignment]
     """Lists the signals behind a challenge: rows about single persons. Role: operator, audited."""
+    ListLives: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.ListLivesRequest, _analyzer_pb2.ListLivesResponse]  # type: ignore[assignment]
+    """Lists how challenges stand over all runs of one rule set; reader."""
+    GetLife: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.GetLifeRequest, _analyzer_pb2.GetLifeResponse]  # type: ignore[assignment]
+    """Returns how one challenge stands and everything runs and people said of it; reader."""
+    ReviewChallenge: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.ReviewChallengeRequest, _analyzer_pb2.ReviewChallengeResponse]  # type: ignore[assignment]
+    """Says something of a challenge: it is real, it is not, this was done about it; operator."""
     ListUsers: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.ListUsersRequest, _analyzer_pb2.ListUsersResponse]  # type: ignore[assignment]
     """Lists users with segment and stage-wise bottlenecks. Role: operator, audited."""
     GetUser: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.GetUserRequest, _analyzer_pb2.GetUserResponse]  # type: ignore[assignment]
@@ -113,6 +143,24 @@ class AnalyzerServiceAsyncStub(AnalyzerServiceStub):
     """Returns the whole result of an analysis as one JSON document. Role: reader."""
     GetStatus: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.GetStatusRequest, _analyzer_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Returns the accounting of the store: what came in and where it went. Role: reader."""
+    GetSignalMap: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.GetSignalMapRequest, _analyzer_pb2.GetSignalMapResponse]  # type: ignore[assignment]
+    """Returns the signal map in force. Role: reader."""
+    TestSignalMap: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.TestSignalMapRequest, _analyzer_pb2.TestSignalMapResponse]  # type: ignore[assignment]
+    """Says what the signal map makes of some names. Role: reader."""
+    AddSignalMapRules: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.AddSignalMapRulesRequest, _analyzer_pb2.AddSignalMapRulesResponse]  # type: ignore[assignment]
+    """Puts rules in force, all or none, after proving them. Role: operator, audited."""
+    RemoveSignalMapRule: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.RemoveSignalMapRuleRequest, _analyzer_pb2.RemoveSignalMapRuleResponse]  # type: ignore[assignment]
+    """Takes a rule out of force. Role: operator, audited."""
+    RestoreSignalMapRule: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.RestoreSignalMapRuleRequest, _analyzer_pb2.RestoreSignalMapRuleResponse]  # type: ignore[assignment]
+    """Puts a shipped rule back that was removed or replaced. Role: operator, audited."""
+    DeriveSignals: _aio.UnaryStreamMultiCallable[_analyzer_pb2.DeriveSignalsRequest, _analyzer_pb2.DeriveSignalsResponse]  # type: ignore[assignment]
+    """Derives the signals of a window of arrival again and settles the days that changed; sends how
+    far it is. Role: operator, audited. ABORTED (`DERIVATION_RUNNING`) while another one runs.
+    """
+    ListUnmappedNames: _aio.UnaryUnaryMultiCallable[_analyzer_pb2.ListUnmappedNamesRequest, _analyzer_pb2.ListUnmappedNamesResponse]  # type: ignore[assignment]
+    """Lists the most frequent names that no rule gives a stage. Their paths can name persons in ways
+    nothing recognises. Role: operator, audited.
+    """
 
 class AnalyzerServiceServicer(metaclass=_abc_1.ABCMeta):
     """Finds where the users of a machine-learning platform get stuck and says whether people need
@@ -183,6 +231,30 @@ class AnalyzerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the signals behind a challenge: rows about single persons. Role: operator, audited."""
 
     @_abc_1.abstractmethod
+    def ListLives(
+        self,
+        request: _analyzer_pb2.ListLivesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analyzer_pb2.ListLivesResponse, _abc.Awaitable[_analyzer_pb2.ListLivesResponse]]:
+        """Lists how challenges stand over all runs of one rule set; reader."""
+
+    @_abc_1.abstractmethod
+    def GetLife(
+        self,
+        request: _analyzer_pb2.GetLifeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analyzer_pb2.GetLifeResponse, _abc.Awaitable[_analyzer_pb2.GetLifeResponse]]:
+        """Returns how one challenge stands and everything runs and people said of it; reader."""
+
+    @_abc_1.abstractmethod
+    def ReviewChallenge(
+        self,
+        request: _analyzer_pb2.ReviewChallengeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analyzer_pb2.ReviewChallengeResponse, _abc.Awaitable[_analyzer_pb2.ReviewChallengeResponse]]:
+        """Says something of a challenge: it is real, it is not, this was done about it; operator."""
+
+    @_abc_1.abstractmethod
     def ListUsers(
         self,
         request: _analyzer_pb2.ListUsersRequest,
@@ -231,5 +303,65 @@ class AnalyzerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_analyzer_pb2.GetStatusResponse, _abc.Awaitable[_analyzer_pb2.GetStatusResponse]]:
         """Returns the accounting of the store: what came in and where it went. Role: reader."""
+
+    @_abc_1.abstractmethod
+    def GetSignalMap(
+        self,
+        request: _analyzer_pb2.GetSignalMapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analyzer_pb2.GetSignalMapResponse, _abc.Awaitable[_analyzer_pb2.GetSignalMapResponse]]:
+        """Returns the signal map in force. Role: reader."""
+
+    @_abc_1.abstractmethod
+    def TestSignalMap(
+        self,
+        request: _analyzer_pb2.TestSignalMapRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analyzer_pb2.TestSignalMapResponse, _abc.Awaitable[_analyzer_pb2.TestSignalMapResponse]]:
+        """Says what the signal map makes of some names. Role: reader."""
+
+    @_abc_1.abstractmethod
+    def AddSignalMapRules(
+        self,
+        request: _analyzer_pb2.AddSignalMapRulesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analyzer_pb2.AddSignalMapRulesResponse, _abc.Awaitable[_analyzer_pb2.AddSignalMapRulesResponse]]:
+        """Puts rules in force, all or none, after proving them. Role: operator, audited."""
+
+    @_abc_1.abstractmethod
+    def RemoveSignalMapRule(
+        self,
+        request: _analyzer_pb2.RemoveSignalMapRuleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analyzer_pb2.RemoveSignalMapRuleResponse, _abc.Awaitable[_analyzer_pb2.RemoveSignalMapRuleResponse]]:
+        """Takes a rule out of force. Role: operator, audited."""
+
+    @_abc_1.abstractmethod
+    def RestoreSignalMapRule(
+        self,
+        request: _analyzer_pb2.RestoreSignalMapRuleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analyzer_pb2.RestoreSignalMapRuleResponse, _abc.Awaitable[_analyzer_pb2.RestoreSignalMapRuleResponse]]:
+        """Puts a shipped rule back that was removed or replaced. Role: operator, audited."""
+
+    @_abc_1.abstractmethod
+    def DeriveSignals(
+        self,
+        request: _analyzer_pb2.DeriveSignalsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_analyzer_pb2.DeriveSignalsResponse], _abc.AsyncIterator[_analyzer_pb2.DeriveSignalsResponse]]:
+        """Derives the signals of a window of arrival again and settles the days that changed; sends how
+        far it is. Role: operator, audited. ABORTED (`DERIVATION_RUNNING`) while another one runs.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUnmappedNames(
+        self,
+        request: _analyzer_pb2.ListUnmappedNamesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_analyzer_pb2.ListUnmappedNamesResponse, _abc.Awaitable[_analyzer_pb2.ListUnmappedNamesResponse]]:
+        """Lists the most frequent names that no rule gives a stage. Their paths can name persons in ways
+        nothing recognises. Role: operator, audited.
+        """
 
 def add_AnalyzerServiceServicer_to_server(servicer: AnalyzerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

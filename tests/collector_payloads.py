@@ -63,7 +63,7 @@ class Payloads:
             trace_id=self._id(16),
             span_id=self._id(8),
             parent_span_id=choice((b"", self._id(8))),
-            name=choice(("train", "Zażółć", "GET /user/{name}/lab")),
+            name=choice(("train", "Zażółć", "GET /user/{name}/lab", "GET /user/Ånn Ö. 🧪/lab")),
             kind=choice(list(Span.SpanKind.values())),
             start=start,
             end=start + self._random.randrange(10**12),

@@ -15,6 +15,7 @@ from collector_program import SALT, Collector, PinnedService, clickhouse, embedd
 from ingest_support import attributes, log, logs, span, traces
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
+from analyzer_service.ingest.attributes import ROUTE_ATTRIBUTES, URL_ATTRIBUTES
 from analyzer_service.otlp import encode
 from otel_instrumentation.privacy import pseudonym
 
@@ -24,6 +25,8 @@ SEEDS = range(1, 13)
 SPANS = 40
 LOGS = 40
 RAW_NAMES = "'user.id', 'enduser.id', 'user.name', 'user.email', 'user.full_name'"
+
+PATHS = (*ROUTE_ATTRIBUTES, *URL_ATTRIBUTES)
 
 LIBRARY = """
 import sys
@@ -164,11 +167,13 @@ def test_no_name_is_in_what_the_collector_sends(tmp_path: Path) -> None:
     )
     names = ("user.id", "enduser.id", "user.name", "user.email", "user.full_name")
     said = dict.fromkeys((*names, "http.request.header.x-remote-user"), "alice-in-person")
-    one = span(said, status=Status(message="quota of alice-in-person@example.org"))
+    paths = dict.fromkeys(PATHS, "https://hub.example.org/user/alice-in-person/lab?page=2")
+    failed = Status(message="quota of alice-in-person@example.org")
+    one = span(said | paths, name="GET /user/alice-in-person/lab", status=failed)
     one.events.append(Span.Event(name="e", attributes=attributes(said)))
     scoped = traces(one, resource=said)
     scoped.resource_spans[0].scope_spans[0].scope.attributes.extend(attributes(said))
-    logged = logs(log(said, event_name="seen"), resource=said)
+    logged = logs(log(said | paths, event_name="seen"), resource=said)
     logged.resource_logs[0].scope_logs[0].scope.attributes.extend(attributes(said))
     with Collector(tmp_path, "embedded", more=(str(to_file),)) as collector:
         send(
@@ -177,6 +182,8 @@ def test_no_name_is_in_what_the_collector_sends(tmp_path: Path) -> None:
     written = sent.read_text(encoding="utf-8")
     assert written.count(pseudonym("alice-in-person", SALT)) == 4
     assert "alice-in-person" not in written
+    assert written.count("https://hub.example.org/user/{user}/lab?page=2") == 2 * len(PATHS)
+    assert '"GET /user/{user}/lab"' in written
     assert "user.id" not in written
 
 

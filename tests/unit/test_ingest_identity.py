@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from ingest_support import SALT, Reading, attributes, log, logs, span, traces
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from analyzer_service.ingest.attributes import ROUTE_ATTRIBUTES, URL_ATTRIBUTES
 from otel_instrumentation.privacy import pseudonym
 
 HASH = "0123456789abcdef" * 2
@@ -88,6 +89,39 @@ def test_names_are_deleted_everywhere():
     request = logs(log(said), resource=said)
     request.resource_logs[0].scope_logs[0].scope.attributes.extend(attributes(said))
     assert "alice" not in str(Reading(request, kind="logs").rows)
+
+
+PATHS = (*ROUTE_ATTRIBUTES, *URL_ATTRIBUTES)
+
+
+@pytest.mark.parametrize("attribute", PATHS)
+@pytest.mark.parametrize(
+    ("path", "stored"),
+    [
+        ("/user/alice/lab", "/user/{user}/lab"),
+        ("/hub/user/alice/a/user/bob/?x=1", "/hub/user/{user}/a/user/{user}/?x=1"),
+        ("https://hub.example.org/user/alice/api", "https://hub.example.org/user/{user}/api"),
+        ("/user/{name}/lab", "/user/{name}/lab"),
+        ("/user/<name>/lab", "/user/<name>/lab"),
+        ("/users/alice/", "/users/alice/"),
+    ],
+)
+def test_a_path_is_stored_without_the_name_in_it(attribute, path, stored):
+    reading = Reading(traces(span({attribute: path, "kept": path})))
+    assert reading.row["SpanAttributes"][attribute] == stored
+    assert reading.row["SpanAttributes"]["kept"] == path
+    logged = Reading(logs(log({attribute: path})), kind="logs")
+    assert logged.row["LogAttributes"][attribute] == stored
+    # What came from a Collector is masked already, and stays as it is.
+    again = Reading(traces(span({attribute: stored, "user.hash": HASH})))
+    assert again.row["SpanAttributes"] == {attribute: stored, "user.hash": HASH}
+
+
+def test_a_span_named_by_its_path_is_stored_without_the_name_in_it():
+    reading = Reading(traces(span({}, name="GET /user/alice/lab")))
+    assert reading.row["SpanName"] == "GET /user/{user}/lab"
+    rejected = Reading(traces(span({}, name="GET /user/alice/lab", span_id=b"")))
+    assert "alice" not in rejected.findings.rejections[0].record
 
 
 def test_a_hash_that_is_none_is_left_out_and_said_without_quoting_it():

@@ -18,6 +18,11 @@ CACHED_ATTRIBUTES: Final = 50_000
 CACHED_BYTES: Final = 256
 """Longer attributes (queries, stack traces) seldom repeat and are not kept."""
 
+LONGEST_TEXT: Final = 65_536
+"""Bytes of a string attribute that are kept: a stack trace fits. Columns repeat a resource's
+attributes in each row, so a megabyte there would be hundreds in the insert. The Collector's
+configuration cuts at the same length."""
+
 ROUTE_ATTRIBUTES: Final = (semconv.HTTP_ROUTE, semconv.URL_PATH, "http.target")
 """Where ``/user/<name>/`` may stand, in the order they are looked at."""
 
@@ -104,8 +109,11 @@ class AttributeReader:
         read = self._short_string(raw)
         if read is None:
             pair = dict(wire.split(raw))
-            value = values.as_text(pair.get(values.VALUE, b""), findings)
-            read = self.attribute(findings.text(pair.get(values.KEY, b"")), value)
+            key = findings.text(pair.get(values.KEY, b""))
+            # Whoever is named is hashed whole; such values are not kept anyway.
+            longest = None if key in self._marks else LONGEST_TEXT
+            value = values.as_text(pair.get(values.VALUE, b""), findings, longest=longest)
+            read = self.attribute(key, value)
         # What was repaired or cut must be counted each time it comes.
         if findings.noted == noted and len(raw) <= CACHED_BYTES:
             if len(self._cache) >= CACHED_ATTRIBUTES:

@@ -42,18 +42,31 @@ _ELEMENT: Final = wire.tag(1, wire.LENGTH_DELIMITED)
 KEY: Final = wire.tag(1, wire.LENGTH_DELIMITED)
 VALUE: Final = wire.tag(2, wire.LENGTH_DELIMITED)
 
+_CONTINUATION_MASK: Final = 0b1100_0000
+_CONTINUATION: Final = 0b1000_0000
+"""A byte of UTF-8 that begins no character."""
+
 _DOUBLE_FORMAT: Final = struct.Struct("<d")
 _SIGN_BIT: Final = 1 << 63
 
 
-def as_text(value: bytes, findings: Findings) -> bytes:
+def as_text(value: bytes, findings: Findings, *, longest: int | None = None) -> bytes:
     """Return an encoded AnyValue as text in UTF-8.
+
+    Args:
+        value: The encoded value.
+        findings: Hears what was repaired or cut.
+        longest: Bytes after which a string is cut, before a character and never within one; None
+            keeps it whole. Values of other kinds are kept whole.
 
     Raises:
         WireError: The value is broken.
     """
     kind, content = _content(value)
     if kind == STRING:
+        if longest is not None and len(content) > longest:
+            findings.warn(f"a text of more than {longest} bytes was cut there")
+            content = _cut(content, longest)
         return findings.text(content)
     if kind == _BYTES:
         return base64.b64encode(content)
@@ -64,6 +77,12 @@ def as_text(value: bytes, findings: Findings) -> bytes:
     if kind == _INT:
         return b"%d" % signed(content)
     return _json(kind, content, 0, findings).encode()
+
+
+def _cut(text: bytes, longest: int) -> bytes:
+    while longest and text[longest] & _CONTINUATION_MASK == _CONTINUATION:
+        longest -= 1
+    return text[:longest]
 
 
 def _content(value: bytes) -> wire.Field:

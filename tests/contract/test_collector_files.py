@@ -13,7 +13,7 @@ import pytest
 import yaml
 from collector_program import CONFIGURATIONS, OVERLAYS
 
-from analyzer_service.ingest.attributes import ROUTE_ATTRIBUTES
+from analyzer_service.ingest.attributes import LONGEST_TEXT, ROUTE_ATTRIBUTES
 from analyzer_service.ingest.settings import DEFAULT_MAX_BODY_BYTES
 from otel_instrumentation import semconv
 
@@ -83,7 +83,8 @@ def test_the_distribution_has_what_is_configured() -> None:
 
 
 def test_names_come_from_the_semantic_conventions() -> None:
-    (removal,) = transformed("trace_statements", "scope")
+    removal, bounded = transformed("trace_statements", "scope")
+    assert bounded == f"truncate_all(attributes, {LONGEST_TEXT})"
     pattern = re.search(r'"(.*)"', removal)
     assert pattern is not None
     removed = re.compile(pattern[1].replace("\\\\", "\\").replace("$$", "$"))

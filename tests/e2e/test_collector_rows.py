@@ -132,6 +132,20 @@ def test_hand_written_bytes_give_identical_rows(paths: Paths) -> None:
     assert rows(paths.behind, "otel_traces", mine) == rows(paths.straight, "otel_traces", mine)
 
 
+def test_long_texts_end_at_the_same_character(paths: Paths) -> None:
+    texts = {f"text{number}": "x" * (65_534 + number) + "é" * 9 for number in range(3)}
+    whole = {"list": ["x" * 70_000], "short": "x" * 65_536}
+    made = span({**texts, **whole}, events=[Span.Event(name="e", attributes=attributes(texts))])
+    request = traces(made, resource={"service.name": "long-texts", **texts, **whole})
+    paths.send(traces=(request.SerializeToString(),))
+    mine = "ServiceName = 'long-texts'"
+    wait_for(paths.behind, f"SELECT count() AS n FROM otel_traces WHERE {mine}", 1, paths.collector)
+    [straight] = rows(paths.straight, "otel_traces", mine)
+    assert rows(paths.behind, "otel_traces", mine) == [straight]
+    lengths = f"SELECT mapValues(mapApply((k, v) -> (k, length(v)), SpanAttributes)) AS n FROM otel_traces WHERE {mine}"  # fmt: skip
+    assert paths.straight.json("sql", lengths) == [{"n": [70_004, 65_536, 65_536, 65_535, 65_536]}]
+
+
 def test_one_person_is_one_user_however_they_were_seen(paths: Paths) -> None:
     person = "ann.smith@example.org"
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "MLP_"))} | {

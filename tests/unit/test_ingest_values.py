@@ -19,6 +19,15 @@ def text(content: object) -> str:
     return as_text(value(content).SerializeToString(), Findings()).decode()
 
 
+def test_a_text_is_cut_between_characters_and_that_is_said() -> None:
+    findings = Findings()
+    encoded = value("aé𝕌").SerializeToString()
+    cut = [as_text(encoded, findings, longest=longest).decode() for longest in range(8)]
+    assert cut == ["", "a", "a", "aé", "aé", "aé", "aé", "aé𝕌"]
+    assert findings.warned == 7
+    assert as_text(value(["aé𝕌"]).SerializeToString(), findings, longest=1).decode() == '["aé𝕌"]'
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [

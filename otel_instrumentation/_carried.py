@@ -5,8 +5,8 @@ They come from three places, the nearest winning: what this process set in the c
 baggage, and what holds for the whole process. Whom a record is about is one statement: a
 nearer user replaces hash, id and roles together, so that nobody gets another's roles.
 
-Baggage leaves the process with every outgoing request. Only pseudonym, session and team go
-there, and only where there is a pseudonym.
+Baggage leaves the process with outgoing requests. Only pseudonym, session, team and stage go
+there, and only where there is a pseudonym; :mod:`otel_instrumentation._travel` decides to whom.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _WATCHED: Final = frozenset(
 )
 """A record without any of these takes the stamps as they are: the usual, quick case."""
 
-IN_BAGGAGE: Final = (semconv.USER_HASH, semconv.SESSION_ID, semconv.TEAM)
+IN_BAGGAGE: Final = (semconv.USER_HASH, semconv.SESSION_ID, semconv.TEAM, semconv.STAGE)
 
 _KEY: Final = otel_context.create_key("otel-instrumentation-carried")
 
@@ -140,7 +140,7 @@ def derive(context: Context, changes: Attributes) -> Context:
     derived = otel_context.set_value(_KEY, carried, context)
     if changes.keys().isdisjoint((*IN_BAGGAGE, semconv.USER_ID)):
         return derived
-    return _with_baggage(derived)
+    return outgoing(derived, trusted=True)
 
 
 def process_attributes() -> Attributes:
@@ -169,21 +169,33 @@ def _incoming(received: Mapping[str, object], known: Attributes) -> Attributes:
         and privacy.is_pseudonym(user_hash)
     ):
         found[semconv.USER_HASH] = cast("str", user_hash)
-    for name in (semconv.SESSION_ID, semconv.TEAM):
+    for name in (semconv.SESSION_ID, semconv.TEAM, semconv.STAGE):
         value = received.get(name)
         if isinstance(value, str) and name not in known and _settings.is_name(value):
             found[name] = value
+    if semconv.STAGE in _process:
+        # A process that has a stage works at it, whoever calls.
+        found.pop(semconv.STAGE, None)
     return found
 
 
-def _with_baggage(context: Context) -> Context:
+def outgoing(context: Context, *, trusted: bool) -> Context:
+    """Returns a context whose baggage says what a callee may know, and nothing else of ours."""
     attributes = stamps(context)
-    known = semconv.USER_HASH in attributes
+    known = trusted and semconv.USER_HASH in attributes
     for name in IN_BAGGAGE:
         value = attributes.get(name)
         if known and value is not None:
-            context = baggage.set_baggage(name, value, context)
+            if baggage.get_baggage(name, context) != value:
+                context = baggage.set_baggage(name, value, context)
         elif baggage.get_baggage(name, context) is not None:
             # A caller's pseudonym must not travel on beside another user.
             context = baggage.remove_baggage(name, context)
+    return context
+
+
+def without_baggage(context: Context) -> Context:
+    """Returns a context whose baggage says nothing of ours."""
+    for name in IN_BAGGAGE:
+        context = baggage.remove_baggage(name, context)
     return context

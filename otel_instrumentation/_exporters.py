@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from otel_instrumentation import _guard
 
@@ -20,31 +21,55 @@ _BY_PROTOCOL: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_h
 
 TRACES: Final = "traces"
 LOGS: Final = "logs"
+METRICS: Final = "metrics"
 
 
-def exporters(signal: str) -> list[Any]:
-    """Builds the exporters of a signal.
+class NamedExporter(NamedTuple):
+    """An exporter the environment names.
+
+    Attributes:
+        name: ``otlp`` or the name it is registered under.
+        build: Makes one; a forked process needs another than its parent.
+    """
+
+    name: str
+    build: Callable[[], Any]
+
+    @property
+    def is_otlp(self) -> bool:
+        """Whether it speaks OTLP over the network."""
+        return self.name in {_OTLP, *_BY_PROTOCOL.values()}
+
+
+def exporters(signal: str) -> list[NamedExporter]:
+    """Finds the exporters of a signal.
 
     ``OTEL_<SIGNAL>_EXPORTER`` names them, comma-separated: ``otlp`` (the default), ``console``,
-    ``none``, or any exporter that an installed package registers. One that cannot be built is
+    ``none``, or any exporter that an installed package registers. One that cannot be loaded is
     named in a warning and left out.
 
     Args:
-        signal: ``traces`` or ``logs``.
+        signal: ``traces``, ``logs`` or ``metrics``.
     """
     names = _environment(f"OTEL_{signal.upper()}_EXPORTER") or _OTLP
-    built = [_build(signal, name.strip().lower()) for name in names.split(",")]
-    return [exporter for exporter in built if exporter is not None]
+    found = [_load(signal, name.strip().lower()) for name in names.split(",")]
+    return [exporter for exporter in found if exporter is not None]
 
 
-def _build(signal: str, name: str) -> Any:
+def of_class(signal: str, kind: type) -> NamedExporter:
+    """Names an exporter that somebody else has built, by its class."""
+    otlp = kind.__module__.startswith("opentelemetry.exporter.otlp.proto.")
+    return NamedExporter(_OTLP if otlp else f"{kind.__name__} of {signal}", kind)
+
+
+def _load(signal: str, name: str) -> NamedExporter | None:
     if name in {"", _NONE}:
         return None
     registered = _BY_PROTOCOL[_protocol(signal)] if name == _OTLP else name
     group = f"opentelemetry_{signal}_exporter"
     try:
         for entry in importlib.metadata.entry_points(group=group, name=registered):
-            return entry.load()()
+            return NamedExporter(name, entry.load())
     except Exception as error:
         _guard.swallow(f"exporter {name} for {signal}", error)
         return None

@@ -92,11 +92,11 @@ def stamp_log_records_of(provider: LoggerProvider) -> None:
         provider.add_log_record_processor(stamping)
 
 
-def batched_spans(exporters: Iterable[Any]) -> list[SpanProcessor]:
-    """Builds processors that send spans in batches, sized by the environment."""
-    return [BatchSpanProcessor(exporter) for exporter in exporters]
+def plain_spans(exporter: Any) -> SpanProcessor:
+    """Builds the SDK's own processor of spans, where ours could not be."""
+    return BatchSpanProcessor(exporter)
 
 
-def batched_log_records(exporters: Iterable[Any]) -> list[LogRecordProcessor]:
-    """Builds processors that send log records in batches, sized by the environment."""
-    return [BatchLogRecordProcessor(exporter) for exporter in exporters]
+def plain_log_records(exporter: Any) -> LogRecordProcessor:
+    """Builds the SDK's own processor of log records, where ours could not be."""
+    return BatchLogRecordProcessor(exporter)

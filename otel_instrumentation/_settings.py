@@ -2,15 +2,23 @@
 
 OpenTelemetry's own variables are the SDK's business. Ours:
 
-========================  =====================================================================
-``OTEL_MLP_USER_SALT``    Secret from which pseudonyms and action digests are made. The same in
-                          every component and receiver, or one person becomes several users.
-                          Without it ``user.id`` is sent and the receiver derives the pseudonym.
-``OTEL_MLP_STAGE``        Stage of everything this process does, unless it says otherwise.
-``OTEL_MLP_COMPONENT``    Component of everything this process does, unless it says otherwise.
-``OTEL_MLP_TEAM``         Team of everything this process does, unless it says otherwise.
-``OTEL_MLP_RAISE``        ``true`` raises the library's own errors (for tests).
-========================  =====================================================================
+============================  ====================================================================
+``OTEL_MLP_USER_SALT``        Secret from which pseudonyms and action digests are made. The same
+                              in every component and receiver, or one person becomes several users.
+                              Without it ``user.id`` is sent and the receiver derives the
+                              pseudonym.
+``OTEL_MLP_STAGE``            Stage of everything this process does, unless it says otherwise.
+``OTEL_MLP_COMPONENT``        Component of everything this process does, unless it says otherwise.
+``OTEL_MLP_TEAM``             Team of everything this process does, unless it says otherwise.
+``OTEL_MLP_TRUSTED_HOSTS``    Hosts besides those inside the platform that may learn user,
+                              session, team and stage: ``api.example.org``, ``*.example.org`` or
+                              ``*``.
+``OTEL_MLP_SPOOL_FOLDER``     Folder in which telemetry waits while no receiver takes it. None by
+                              default.
+``OTEL_MLP_SPOOL_MAX_BYTES``  How much may wait there, of all processes together.
+``OTEL_MLP_SPOOL_MAX_AGE``    How long it may wait, in milliseconds.
+``OTEL_MLP_RAISE``            ``true`` raises the library's own errors (for tests).
+============================  ====================================================================
 
 An empty variable is an unset one. A value that cannot be used is named in a warning and left
 out; the program goes on.
@@ -30,6 +38,19 @@ ENV_USER_SALT: Final = "OTEL_MLP_USER_SALT"
 ENV_STAGE: Final = "OTEL_MLP_STAGE"
 ENV_COMPONENT: Final = "OTEL_MLP_COMPONENT"
 ENV_TEAM: Final = "OTEL_MLP_TEAM"
+ENV_TRUSTED_HOSTS: Final = "OTEL_MLP_TRUSTED_HOSTS"
+ENV_SPOOL_FOLDER: Final = "OTEL_MLP_SPOOL_FOLDER"
+ENV_SPOOL_MAX_BYTES: Final = "OTEL_MLP_SPOOL_MAX_BYTES"
+ENV_SPOOL_MAX_AGE: Final = "OTEL_MLP_SPOOL_MAX_AGE"
+
+SPOOL_MAX_BYTES: Final = 256 * 1024 * 1024
+"""About seven minutes of 2,000 events a second, or months of a person's work."""
+
+SPOOL_MIN_BYTES: Final = 64 * 1024
+"""Less does not hold one batch."""
+
+SPOOL_MAX_AGE_MILLIS: Final = 3 * 24 * 3600 * 1000
+"""A long weekend."""
 
 MAX_NAME_LENGTH: Final = 128
 """Longest stage, component or team from outside: these are names, and grouping keys downstream."""
@@ -47,12 +68,20 @@ class Settings:
         stage: Default stage of the process, empty for none.
         component: Default component of the process, empty for none.
         team: Default team of the process, empty for none.
+        trusted_hosts: Patterns of hosts that may learn whom the work is for.
+        spool_folder: Folder in which telemetry waits, empty for none.
+        spool_max_bytes: How much may wait in it.
+        spool_max_age_seconds: How long it may wait.
     """
 
     user_salt: str = ""
     stage: str = ""
     component: str = ""
     team: str = ""
+    trusted_hosts: tuple[str, ...] = ()
+    spool_folder: str = ""
+    spool_max_bytes: int = SPOOL_MAX_BYTES
+    spool_max_age_seconds: float = SPOOL_MAX_AGE_MILLIS / 1000
 
 
 def from_environment() -> Settings:
@@ -71,6 +100,10 @@ def from_environment() -> Settings:
         stage=_name(ENV_STAGE),
         component=_name(ENV_COMPONENT),
         team=_name(ENV_TEAM),
+        trusted_hosts=tuple(_list(ENV_TRUSTED_HOSTS)),
+        spool_folder=os.environ.get(ENV_SPOOL_FOLDER, "").strip(),
+        spool_max_bytes=_number(ENV_SPOOL_MAX_BYTES, SPOOL_MAX_BYTES, SPOOL_MIN_BYTES),
+        spool_max_age_seconds=_number(ENV_SPOOL_MAX_AGE, SPOOL_MAX_AGE_MILLIS, 1) / 1000,
     )
 
 
@@ -111,6 +144,23 @@ def _name(variable: str) -> str:
         MAX_NAME_LENGTH,
     )
     return ""
+
+
+def _list(variable: str) -> list[str]:
+    parts = os.environ.get(variable, "").lower().split(",")
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _number(variable: str, otherwise: int, smallest: int) -> int:
+    value = os.environ.get(variable, "").strip()
+    if not value:
+        return otherwise
+    if value.isdecimal() and value.isascii() and int(value) >= smallest:
+        return int(value)
+    _guard.warn_once(
+        variable, "%s is ignored: it must be a whole number, %d or more", variable, smallest
+    )
+    return otherwise
 
 
 def _check_raise() -> None:

@@ -15,20 +15,21 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry import _logs, trace
 
-from otel_instrumentation import _carried, _guard, _settings, semconv
-from otel_instrumentation._exit import ExitWatch
+from otel_instrumentation import _carried, _guard, _settings, _travel, semconv
 from otel_instrumentation.context import ContextValues, attributes_of
 
 if TYPE_CHECKING:
     # Loaded inside configure(): importing the library must stay cheap.
-    from opentelemetry.sdk._logs import LogRecordProcessor
+    from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import SpanProcessor
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+
+    from otel_instrumentation._process import ProcessTelemetry
 
 FLUSH_SECONDS: Final = 10.0
 """How long a flush may take: as long as one export of the SDK."""
@@ -44,10 +45,9 @@ class _State:
 
     def __init__(self) -> None:
         self.configured = False
+        self.automatic = False
         self.stamped: list[object] = []
-        self.exporters: list[Any] = []
-        self.owned: list[Callable[[], None]] = []
-        self.watch: ExitWatch | None = None
+        self.process: ProcessTelemetry | None = None
 
 
 _state = _State()
@@ -64,8 +64,10 @@ def configure(
 ) -> None:
     """Sets up traces and log records of this process; once, a second call changes nothing.
 
-    The arguments say what the environment cannot know; where both speak, the arguments win,
-    as everywhere in the SDK. What is in the SDK's queues is sent when the process ends.
+    Where ``opentelemetry-instrument`` has set them up, the program's own call still says at
+    which stage and in which component it works. The arguments say what the environment cannot
+    know; where both speak, the arguments win, as everywhere in the SDK. What is in the SDK's
+    queues is sent when the process ends.
 
     Args:
         service_name: Name of the service (``service.name``).
@@ -85,12 +87,57 @@ def configure(
             if not _disabled():
                 with _settings.empty_is_unset():
                     install(service_name, span_processors, log_record_processors)
-                if _state.exporters:
-                    _state.watch = ExitWatch(_state.exporters)
-                    _state.watch.start()
-                atexit.register(_at_exit)
+                _travel.install()
         except Exception as error:
             _guard.swallow("configure", error)
+
+
+def configure_automatically() -> ProcessTelemetry | None:
+    """Makes ready for a set-up of the SDK without a word from the program.
+
+    Returns:
+        What makes the processors of this process; None where telemetry is switched off, or
+        set up already.
+    """
+    with _lock:
+        if _state.configured or _state.automatic or _disabled():
+            return None
+        _state.automatic = True
+        _use_defaults({})
+        _travel.install()
+        return _process()
+
+
+def stamp_present() -> None:
+    """Adds stamping to the SDK's providers that are there, and to them alone."""
+    with _lock:
+        if _disabled():
+            return
+        if not _state.configured and not _state.automatic:
+            _use_defaults({})
+            _travel.install()
+        _stamp_present_traces()
+        _stamp_present_logs()
+
+
+def own_shutdown_of(*providers: object) -> None:
+    """Shuts providers down at the end of the process, in the time an end may take."""
+    if _state.process is None:
+        return
+    for provider in providers:
+        if callable(shutdown := getattr(provider, "shutdown", None)):
+            # The provider's own handler would run first, for as long as it likes.
+            atexit.unregister(shutdown)
+            _state.process.own(shutdown)
+
+
+def _process() -> ProcessTelemetry:
+    from otel_instrumentation._process import ProcessTelemetry  # noqa: PLC0415 - see module
+
+    if _state.process is None:
+        _state.process = ProcessTelemetry(flush)
+        _state.process.start()
+    return _state.process
 
 
 def install(
@@ -107,6 +154,12 @@ def install(
     """
     from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 - see module
 
+    if service_name and _state.automatic:
+        _guard.logger.warning(
+            "The service's name is OTEL_SERVICE_NAME's under opentelemetry-instrument; %r is"
+            " ignored",
+            service_name,
+        )
     # One process is one resource: a signal set up by us joins one set up by somebody else.
     resource = getattr(trace.get_tracer_provider(), "resource", None) or getattr(
         _logs.get_logger_provider(), "resource", None
@@ -125,18 +178,12 @@ def shutdown() -> None:
 
     Providers that somebody else set up are flushed, never shut down.
     """
-    _end_owned()
+    try:
+        if _state.process is not None:
+            _state.process.close()
+    except Exception as error:
+        _guard.swallow("shutdown", error)
     flush()
-
-
-def _end_owned() -> None:
-    with _lock:
-        owned, _state.owned = _state.owned, []
-    for end in owned:
-        try:
-            end()
-        except Exception as error:
-            _guard.swallow("shutdown", error)
 
 
 def flush(timeout_seconds: float = FLUSH_SECONDS) -> bool:
@@ -168,63 +215,68 @@ def _flush(provider: object, timeout_seconds: float) -> bool:
         return False
 
 
-def _at_exit() -> None:
-    # Providers of others have their own way out.
-    if _state.watch is not None:
-        _state.watch.begin()
-    _end_owned()
-    if _state.watch is not None:
-        _state.watch.end()
-
-
 def _install_traces(resource: Resource, processors: Sequence[SpanProcessor] | None) -> None:
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - see module
-
     from otel_instrumentation import _exporters, _sdk  # noqa: PLC0415 - see module
 
-    present = trace.get_tracer_provider()
-    if isinstance(present, TracerProvider):
-        if present not in _state.stamped:
-            _sdk.stamp_spans_of(present)
-            _state.stamped.append(present)
+    present = _stamp_present_traces()
+    if present is not None:
         for processor in processors or ():
             present.add_span_processor(processor)
-    elif isinstance(present, trace.ProxyTracerProvider):
+    elif isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         if processors is None:
-            exporters = _exporters.exporters(_exporters.TRACES)
-            _state.exporters += exporters
-            processors = _sdk.batched_spans(exporters)
+            processors = _process().processors(_exporters.TRACES)
         provider = _sdk.build_tracer_provider(resource, processors)
         trace.set_tracer_provider(provider)
         _state.stamped.append(provider)
-        _state.owned.append(provider.shutdown)
+        _process().own(provider.shutdown)
     else:
-        _leave_alone("traces", present)
+        _leave_alone("traces", trace.get_tracer_provider())
 
 
 def _install_logs(resource: Resource, processors: Sequence[LogRecordProcessor] | None) -> None:
-    from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415 - see module
-
     from otel_instrumentation import _exporters, _sdk  # noqa: PLC0415 - see module
 
-    present = _logs.get_logger_provider()
-    if isinstance(present, LoggerProvider):
-        if present not in _state.stamped:
-            _sdk.stamp_log_records_of(present)
-            _state.stamped.append(present)
+    present = _stamp_present_logs()
+    if present is not None:
         for processor in processors or ():
             present.add_log_record_processor(processor)
-    elif type(present).__name__ == _UNSET_LOGGER_PROVIDER:
+    elif type(_logs.get_logger_provider()).__name__ == _UNSET_LOGGER_PROVIDER:
         if processors is None:
-            exporters = _exporters.exporters(_exporters.LOGS)
-            _state.exporters += exporters
-            processors = _sdk.batched_log_records(exporters)
+            processors = _process().processors(_exporters.LOGS)
         provider = _sdk.build_logger_provider(resource, processors)
         _logs.set_logger_provider(provider)
         _state.stamped.append(provider)
-        _state.owned.append(provider.shutdown)
+        _process().own(provider.shutdown)
     else:
-        _leave_alone("log records", present)
+        _leave_alone("log records", _logs.get_logger_provider())
+
+
+def _stamp_present_traces() -> TracerProvider | None:
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - see module
+
+    from otel_instrumentation import _sdk  # noqa: PLC0415 - see module
+
+    present = trace.get_tracer_provider()
+    if not isinstance(present, TracerProvider):
+        return None
+    if present not in _state.stamped:
+        _sdk.stamp_spans_of(present)
+        _state.stamped.append(present)
+    return present
+
+
+def _stamp_present_logs() -> LoggerProvider | None:
+    from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415 - see module
+
+    from otel_instrumentation import _sdk  # noqa: PLC0415 - see module
+
+    present = _logs.get_logger_provider()
+    if not isinstance(present, LoggerProvider):
+        return None
+    if present not in _state.stamped:
+        _sdk.stamp_log_records_of(present)
+        _state.stamped.append(present)
+    return present
 
 
 def _leave_alone(what: str, provider: object) -> None:

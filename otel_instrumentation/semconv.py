@@ -140,3 +140,67 @@ EVENT_SESSION_END: Final = "session.end"
 WIDGET_ID: Final = "app.widget.id"
 WIDGET_NAME: Final = "app.widget.name"
 SCREEN_NAME: Final = "app.screen.name"
+
+# --- what an SDK says about itself (metrics) -------------------------------------------------
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+SDK_COMPONENT_NAME: Final = "otel.component.name"
+SDK_PROCESSED: Final = {
+    "traces": "otel.sdk.processor.span.processed",
+    "logs": "otel.sdk.processor.log.processed",
+}
+"""Counters of what left the queue of an SDK; with ``error.type``, of what was dropped there."""
+SDK_EXPORTED: Final = {
+    "traces": "otel.sdk.exporter.span.exported",
+    "logs": "otel.sdk.exporter.log.exported",
+}
+"""Counters of what an SDK handed over; with ``error.type``, of what was lost."""
+
+LOST_QUEUE_FULL: Final = "queue_full"
+"""The SDK's own: the queue was full and the oldest record went."""
+LOST_EXPORT_FAILED: Final = "export_failed"
+LOST_FORKED: Final = "fork"
+"""The process was forked while its parent was in the middle of a call over gRPC."""
+LOST_AT_EXIT: Final = "exit"
+"""The process ended before its queue was sent."""
+LOST_SPOOL_FULL: Final = "spool_full"
+LOST_SPOOL_EXPIRED: Final = "spool_expired"
+LOST_SPOOL_FAILED: Final = "spool_failed"
+"""The spool's disk failed, and no receiver answered either."""
+LOST_REFUSED: Final = "refused"
+"""The receiver said that the payload itself is wrong: it would be refused again."""
+
+# --- what a Collector says about itself (metrics) --------------------------------------------
+COLLECTOR_METRICS: Final = (
+    "otelcol_receiver_accepted_spans",
+    "otelcol_receiver_accepted_log_records",
+    "otelcol_receiver_refused_spans",
+    "otelcol_receiver_refused_log_records",
+    "otelcol_receiver_failed_spans",
+    "otelcol_receiver_failed_log_records",
+    "otelcol_processor_filter_spans.filtered",
+    "otelcol_processor_filter_logs.filtered",
+    "otelcol_exporter_sent_spans",
+    "otelcol_exporter_sent_log_records",
+    "otelcol_exporter_send_failed_spans",
+    "otelcol_exporter_send_failed_log_records",
+    "otelcol_exporter_enqueue_failed_spans",
+    "otelcol_exporter_enqueue_failed_log_records",
+)
+"""The Collector's own counters, as version 0.161 names them."""
+
+ACCOUNTING_METRICS: Final = (
+    *SDK_PROCESSED.values(),
+    *SDK_EXPORTED.values(),
+    *COLLECTOR_METRICS,
+)
+"""The metrics that are kept: what happened to records before they arrived. All others are not."""
+
+ACCOUNTING_ATTRIBUTES: Final = (
+    ERROR_TYPE,
+    "exporter",
+    "filter",
+    SDK_COMPONENT_NAME,
+    "receiver",
+    "transport",
+)
+"""The attributes that are kept of their points: who counted, and why."""

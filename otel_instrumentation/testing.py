@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
 from opentelemetry import _logs, trace
@@ -126,11 +126,7 @@ def capture(*, salt: str = TEST_SALT, swallow_errors: bool = False) -> Iterator[
     guard = contextlib.nullcontext() if swallow_errors else _guard.raising()
     with guard:
         _listen()
-        _settings.use(
-            _settings.Settings(
-                user_salt=salt, stage=before.stage, component=before.component, team=before.team
-            )
-        )
+        _settings.use(replace(before, user_salt=salt))
         with _lock:
             _active.append(captured)
         try:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from programs import Program, Service
 
+from tests.integration.otlp_capture import plain_attributes, receiving
+
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +29,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An environment with the wheel and the locked packages it asks for."""
-    home = tmp_path_factory.mktemp("clean")
+    return clean_environment_with(f"{wheel}[all]", tmp_path_factory.mktemp("clean"))
+
+
+def clean_environment_with(package: str, home: Path) -> Path:
+    """Make an environment with a package and the locked packages it asks for."""
     venv.create(home, with_pip=True)
     lock = home / "constraints.txt"
     # As constraints, the lock's lines may carry neither hashes nor extras.
@@ -44,7 +49,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "--constraint",
         str(lock),
     ]
-    subprocess.run([*pip, f"{wheel}[all]"], check=True, capture_output=True)
+    subprocess.run([*pip, package], check=True, capture_output=True)
     return home
 
 
@@ -72,7 +77,32 @@ def test_the_base_install_is_thin(wheel: Path) -> None:
             if line.startswith("Requires-Dist: ") and "extra ==" not in line]  # fmt: skip
     assert {name.split(">")[0] for name in base} == {
         "opentelemetry-api", "opentelemetry-sdk", "opentelemetry-exporter-otlp",
+        "opentelemetry-instrumentation",
     }  # fmt: skip
+
+
+def test_the_base_install_alone_instruments_a_program(wheel: Path, tmp_path: Path) -> None:
+    environment = clean_environment_with(str(wheel), tmp_path / "clean")
+    program = "with __import__('otel_instrumentation').operation('work'): pass"
+    with receiving() as capture:
+        variables = {
+            "PATH": f"{environment / 'bin'}:/usr/bin:/bin",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{capture.endpoint}",
+            "OTEL_MLP_COMPONENT": "jobs",
+        }
+        command = [
+            environment / "bin" / "opentelemetry-instrument",
+            "--mlp_stage",
+            "model_training",
+        ]
+        ran = subprocess.run(
+            [*command, "python", "-c", program],
+            env=variables, check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        (span,) = capture.spans()
+    said = plain_attributes(span.attributes)
+    assert said.items() >= {"mlp.stage": "model_training", "mlp.component": "jobs"}.items()
+    assert ran.stderr == ""
 
 
 def test_demo(program: Program) -> None:

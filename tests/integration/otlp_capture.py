@@ -11,6 +11,10 @@ import grpc
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1 import logs_service_pb2, logs_service_pb2_grpc
+from opentelemetry.proto.collector.metrics.v1 import (
+    metrics_service_pb2,
+    metrics_service_pb2_grpc,
+)
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -26,6 +30,7 @@ class Capture:
         self.answering = answering
         self.traces: list[trace_service_pb2.ExportTraceServiceRequest] = []
         self.logs: list[logs_service_pb2.ExportLogsServiceRequest] = []
+        self.metrics: list[metrics_service_pb2.ExportMetricsServiceRequest] = []
         self.metadata: list[dict[str, object]] = []
         self.requests = 0
         self.port = 0
@@ -67,6 +72,11 @@ class Capture:
             self.logs.append(request)
         return logs_service_pb2.ExportLogsServiceResponse()
 
+    def _export_metrics(self, request, context):
+        with self._lock:
+            self.metrics.append(request)
+        return metrics_service_pb2.ExportMetricsServiceResponse()
+
 
 class _Traces(trace_service_pb2_grpc.TraceServiceServicer):
     def __init__(self, capture: Capture) -> None:
@@ -78,6 +88,11 @@ class _Logs(logs_service_pb2_grpc.LogsServiceServicer):
         self.Export = capture._export_logs
 
 
+class _Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
+    def __init__(self, capture: Capture) -> None:
+        self.Export = capture._export_metrics
+
+
 @contextmanager
 def receiving(capture: Capture | None = None, *, port: int = 0) -> Iterator[Capture]:
     """Serve on a free port (or the given one) until the block ends."""
@@ -87,6 +102,7 @@ def receiving(capture: Capture | None = None, *, port: int = 0) -> Iterator[Capt
         server = grpc.server(workers, options=[("grpc.so_reuseport", 0)])
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(_Traces(capture), server)
         logs_service_pb2_grpc.add_LogsServiceServicer_to_server(_Logs(capture), server)
+        metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(_Metrics(capture), server)
         capture.port = server.add_insecure_port(f"127.0.0.1:{port}")
         server.start()
         try:

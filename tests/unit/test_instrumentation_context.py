@@ -232,9 +232,14 @@ def test_tasks_do_not_see_each_others_users():
         assert telemetry.span(f"user{number} in a thread").attributes["user.hash"] == expected
 
 
-def test_baggage_carries_pseudonym_session_and_team_alone():
+def test_baggage_carries_pseudonym_session_team_and_stage_alone():
     with capture(), mlp.scope(user="ann", session="s 1", team="t", stage="x", component="y"):
-        assert dict(baggage.get_all()) == {"user.hash": ANN, "session.id": "s 1", "mlp.team": "t"}
+        assert dict(baggage.get_all()) == {
+            "user.hash": ANN,
+            "session.id": "s 1",
+            "mlp.team": "t",
+            "mlp.stage": "x",
+        }
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
     received = propagate.extract(carrier, context.Context())
@@ -251,9 +256,10 @@ def test_baggage_carries_pseudonym_session_and_team_alone():
                 "user.hash": ANN,
                 "session.id": "s 1",
                 "mlp.team": "t",
+                "mlp.stage": "x",
             }.items()
         )
-        assert "mlp.stage" not in stamped.attributes
+        assert "mlp.component" not in stamped.attributes
 
 
 def test_without_a_pseudonym_no_baggage_leaves_and_a_callers_does_not_travel_on():

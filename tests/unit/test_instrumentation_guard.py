@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import logging
+import pathlib
+from types import SimpleNamespace
+from typing import ClassVar
 
+import grpc
 import pytest
 from opentelemetry import context
 
 import otel_instrumentation as mlp
 from otel_instrumentation import _carried, _guard
 from otel_instrumentation.testing import capture
+
+IDENTITY = pathlib.Path(mlp.__file__).parent / "identity"
 
 
 class FaultError(Exception):
@@ -117,6 +124,71 @@ def use_flush():
     return "done"
 
 
+def use_shutdown():
+    mlp.shutdown()
+    return "done"
+
+
+def use_configure():
+    # As in a process that has not called it.
+    configured = module("configure")._state
+    before, configured.configured = configured.configured, False
+    try:
+        mlp.configure(stage="x")
+    finally:
+        configured.configured = before
+    return "done"
+
+
+def use_injection():
+    from opentelemetry.propagators.composite import CompositePropagator
+
+    with mlp.user("ann"):
+        module("_travel").TrustedHostsPropagator(CompositePropagator([])).inject({})
+    return "done"
+
+
+def use_flask():
+    import flask
+
+    app = flask.Flask("host")
+    app.testing = True  # errors reach the caller
+    module("identity.flask").identify_users(app)
+    app.get("/")(lambda: "done")
+    return app.test_client().get("/", headers={"X-Forwarded-User": "ann"}).text
+
+
+def use_asgi():
+    async def host(scope, receive, send):
+        send("done")
+
+    answers = []
+    app = module("identity.asgi").IdentityMiddleware(host)
+    headers = [(b"x-forwarded-user", b"ann")]
+    asyncio.run(app({"type": "http", "headers": headers}, None, answers.append))
+    return answers[0]
+
+
+def use_django():
+    class Request:
+        META: ClassVar = {}
+        headers: ClassVar = {"x-forwarded-user": "ann"}
+
+    return module("identity.django").IdentityMiddleware(lambda request: "done")(Request())
+
+
+def use_grpc():
+    handler = grpc.unary_unary_rpc_method_handler(lambda request, context: "done")
+    details = SimpleNamespace(method="/m", invocation_metadata=[("x-forwarded-user", "ann")])
+    interceptor = module("identity.grpc").IdentityInterceptor()
+    return interceptor.intercept_service(lambda _: handler, details).unary_unary(None, None)
+
+
+def use_instrumentor():
+    module("distro").MlpInstrumentor()._instrument()
+    return "done"
+
+
 FAULTS = [
     (use_operation, "_telemetry", "tracer"),
     (use_operation, "_carried", "stamps"),
@@ -141,7 +213,53 @@ FAULTS = [
     (use_propagate, "opentelemetry.context", "attach"),
     (use_attach, "opentelemetry.context", "detach"),
     (use_flush, "opentelemetry.trace", "get_tracer_provider"),
+    (use_shutdown, "opentelemetry.trace", "get_tracer_provider"),
+    (use_configure, "_settings", "from_environment"),
+    (use_configure, "configure", "install"),
+    (use_injection, "_carried", "outgoing"),
+    (use_injection, "_travel", "_callee_is_trusted"),
+    (use_flask, "identity._request", "attributes_of"),
+    (use_flask, "identity.flask", "user_in_headers"),
+    (use_asgi, "identity._request", "attach"),
+    (use_asgi, "identity.asgi", "header_of"),
+    (use_django, "identity._request", "attributes_of"),
+    (use_django, "identity.django", "user_in_headers"),
+    (use_grpc, "identity._request", "attributes_of"),
+    (use_grpc, "identity.grpc", "found"),
+    (use_instrumentor, "distro", "stamp_present"),
 ]
+
+USED_BY = {
+    "Operation": use_operation,
+    "action": use_action,
+    "attach": use_attach,
+    "click": use_click,
+    "component": use_blocks,
+    "configure": use_configure,
+    "detach": use_attach,
+    "flush": use_flush,
+    "operation": use_operation,
+    "propagate": use_propagate,
+    "scope": use_blocks,
+    "session": use_blocks,
+    "session_end": use_session_events,
+    "session_start": use_session_events,
+    "set_process_context": use_process_context,
+    "shutdown": use_shutdown,
+    "stage": use_blocks,
+    "team": use_blocks,
+    "user": use_blocks,
+    "view": use_view,
+}
+PURE = {"__version__", "digest", "is_pseudonym", "pseudonym"}
+"""Compute something for the caller, who wants to know when it cannot be computed."""
+
+
+def test_a_fault_is_tried_at_every_public_name():
+    assert set(USED_BY) | PURE == set(mlp.__all__)
+    assert set(USED_BY.values()) <= {use for use, _, _ in FAULTS}
+    helpers = {file.stem for file in IDENTITY.glob("[a-z]*.py")}
+    assert {f"use_{helper}" for helper in helpers} <= {use.__name__ for use, _, _ in FAULTS}
 
 
 @pytest.mark.parametrize(("use", "where", "what"), FAULTS)

@@ -1,30 +1,38 @@
 """Verdicts with a probability: is the true share of affected users within a rule's limits?
 
-Per segment the share has Jeffreys' posterior; clauses of different segments concern different
-users and multiply. The kinds of one signal exclude one another, so what is left is the
-probability that it is no challenge of these kinds.
+Where attempts and failures per user are known, who is affected is judged at equal exposure and in
+the light of all signals of the run (``attempted``). Where only users are counted, the share has
+Jeffreys' posterior per segment; clauses of different segments concern different users and multiply.
+The kinds of one signal exclude one another, so what is left is the probability that it is no
+challenge of these kinds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from analyzer_service.analysis.attempted import (
+    Judged,
+    judge_attempts,
+    what_is_inverted,
+    what_is_open,
+)
 from analyzer_service.analysis.missing import clause_probability, too_few, what_is_missing
-from analyzer_service.analysis.posterior import probability_above
+from analyzer_service.analysis.posterior import DIGITS, probability_above
 from analyzer_service.analysis.rules import Judgement, Rule, RuleSet
 from analyzer_service.analysis.shares import affected, counted, periods_of, signal_order
 from analyzer_service.domain import (
+    ChallengeKind,
     Grade,
     Segment,
     SegmentCount,
     SignalCounts,
+    SignalId,
     Verdict,
 )
 from analyzer_service.errors import RuleSetError
 
-DIGITS = 9
-"""Output is rounded so that the last bits of a processor's arithmetic do not show."""
 Q = "q"
 """The key, among a verdict's thresholds, of the expected share of false challenges down to it."""
 FALSE_DISCOVERY_RATE = "false_discovery_rate"
@@ -44,13 +52,16 @@ class _Look:
 
 
 def judge_calibrated(
-    by_signal: Sequence[Sequence[SignalCounts]], rule_set: RuleSet
+    by_signal: Sequence[Sequence[SignalCounts]],
+    rule_set: RuleSet,
+    judged: Mapping[SignalId, Judged] | None = None,
 ) -> tuple[Verdict, ...]:
     """Judge each signal by its likeliest kind and period, then hold the run's false discoveries.
 
     Args:
         by_signal: the counts of one signal each, in the order the verdicts shall have.
         rule_set: a calibrated one.
+        judged: what ``judge_attempts`` said of them, where it was asked before.
 
     Returns:
         At most one verdict per signal; none where even the likeliest kind is improbable.
@@ -58,7 +69,14 @@ def judge_calibrated(
     judgement = rule_set.judgement
     if judgement is None:
         raise RuleSetError(f"The rule set {rule_set.name} has no judgement.", field="judgement")
-    verdicts = [_signal(group, rule_set, judgement) for group in by_signal]
+    if judged is None:
+        judged = judge_attempts(by_signal, rule_set)
+    verdicts = [
+        _by_attempts(judged[group[0].signal], rule_set, judgement)
+        if group[0].signal in judged
+        else _signal(group, rule_set, judgement)
+        for group in by_signal
+    ]
     return _hold_false_discoveries([v for v in verdicts if v], judgement.false_discovery_rate)
 
 
@@ -69,6 +87,36 @@ def joint_probability(rule: Rule, evidence: dict[Segment, SegmentCount]) -> floa
         count = evidence[segment]
         probability *= float(clause_probability(limits, count.k, count.n))
     return probability
+
+
+def _by_attempts(judged: Judged, rule_set: RuleSet, judgement: Judgement) -> Verdict | None:
+    probability = judged.probabilities[judged.best]
+    if probability <= judgement.insufficient_above:
+        return None
+    rule = judged.rules[judged.best]
+    grade = judgement.grades.grade(probability)
+    kind: ChallengeKind | None = rule.kind
+    missing = ""
+    if judged.inverted > judgement.inverted_above:
+        kind, grade, missing = None, Grade.INSUFFICIENT, what_is_inverted(judged)
+    elif grade is Grade.INSUFFICIENT or judged.unexposed():
+        grade, missing = Grade.INSUFFICIENT, what_is_open(judged, judgement.grades.possible)
+    return Verdict(
+        signal=judged.counts.signal,
+        kind=kind,
+        rule=rule.rule,
+        grade=grade,
+        probability=probability,
+        denominator=str(rule_set.denominator),
+        evidence=counted(judged.counts, rule_set.denominator),
+        fired=(judged.counts,),
+        thresholds=rule.thresholds,
+        missing=missing,
+        shares=judged.shares,
+        probabilities={
+            rule.kind: p for rule, p in zip(judged.rules, judged.probabilities, strict=True)
+        },
+    )
 
 
 def _signal(
@@ -150,9 +198,10 @@ def _verdict(
 
 
 def _hold_false_discoveries(verdicts: Sequence[Verdict], rate: float) -> tuple[Verdict, ...]:
-    """Keep the surest verdicts while the mean of (1 - probability) stays within the rate.
+    """Claim only the surest verdicts, while the mean of (1 - probability) stays within the rate.
 
-    The rest become insufficient and say so. q of a verdict is that mean over it and all surer ones.
+    Probable and confirmed are claims; a verdict beyond the rate is at most possible, a question to
+    look into. q of a verdict is that mean over it and all surer ones.
     """
     reported = [index for index, v in enumerate(verdicts) if v.grade is not Grade.INSUFFICIENT]
     reported.sort(key=lambda i: (-verdicts[i].probability, signal_order(verdicts[i].signal)))
@@ -166,10 +215,10 @@ def _hold_false_discoveries(verdicts: Sequence[Verdict], rate: float) -> tuple[V
 
 def _with_q(verdict: Verdict, q: float, rate: float) -> Verdict:
     thresholds = {**verdict.thresholds, FALSE_DISCOVERY_RATE: rate, Q: q}
-    if q <= rate:
+    if q <= rate or verdict.grade is Grade.POSSIBLE:
         return replace(verdict, thresholds=thresholds)
     missing = (
-        f"Its probability is {verdict.probability:.2f}; with it and all surer ones reported, "
-        f"{q:.1%} of the run's challenges would be expected to be false (at most {rate:.0%})."
+        f"Its probability is {verdict.probability:.2f}; were it claimed with all surer ones, "
+        f"{q:.1%} of the run's claims would be expected to be false (at most {rate:.0%})."
     )
-    return replace(verdict, thresholds=thresholds, grade=Grade.INSUFFICIENT, missing=missing)
+    return replace(verdict, thresholds=thresholds, grade=Grade.POSSIBLE, missing=missing)

@@ -79,11 +79,15 @@ def evidence(verdict: Verdict, window: Window) -> Mapping[str, object]:
     Returns:
         Per segment k, n, share and its 95% Jeffreys interval; the denominator; the limits; the
         window; every period that fired with its counts (the first is the one the segments show);
-        the shown period under both denominators. Calibrated verdicts add probability and, where
-        reported, q and the false discovery rate; insufficient ones say what is missing.
+        the shown period under both denominators. Where attempts were known, k counts who saw the
+        signal, and the affected share with its interval stands beside it, with the probability of
+        every kind. Calibrated verdicts add probability and, where reported, q and the false
+        discovery rate; insufficient ones say what is missing.
     """
     limits = {n: v for n, v in verdict.thresholds.items() if n not in {Q, FALSE_DISCOVERY_RATE}}
-    shown: dict[str, object] = {str(s): _segment(verdict.evidence[s]) for s in RATED_SEGMENTS}
+    shown: dict[str, object] = {
+        str(s): _segment(verdict.evidence[s]) | _affected(verdict, s) for s in RATED_SEGMENTS
+    }
     shown |= {
         "denominator": str(verdict.denominator),
         "thresholds": limits,
@@ -95,6 +99,10 @@ def evidence(verdict: Verdict, window: Window) -> Mapping[str, object]:
     for name in (Q, FALSE_DISCOVERY_RATE):
         if name in verdict.thresholds:
             shown[name] = round(verdict.thresholds[name], DIGITS)
+    if verdict.probabilities:
+        shown["probabilities"] = {
+            str(kind): round(p, DIGITS) for kind, p in sorted(verdict.probabilities.items())
+        }
     if verdict.missing:
         shown["missing"] = verdict.missing
     return shown
@@ -108,6 +116,18 @@ def _segment(count: SegmentCount) -> dict[str, float]:
         "share": round(count.share, DIGITS),
         "low": round(low, DIGITS),
         "high": round(high, DIGITS),
+    }
+
+
+def _affected(verdict: Verdict, segment: Segment) -> dict[str, float]:
+    """Return the share judged at equal exposure, where attempts were known."""
+    share = verdict.shares.get(segment)
+    if share is None:
+        return {}
+    return {
+        "affected_share": share.share,
+        "affected_low": share.low,
+        "affected_high": share.high,
     }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from analyzer_service.analysis.attempted import limits_in_words
 from analyzer_service.analysis.features import Floats
 from analyzer_service.analysis.posterior import mass_between
 from analyzer_service.analysis.rules import Judgement, Limits, Rule
@@ -48,7 +49,7 @@ def what_is_missing(rule: Rule, evidence: Evidence, judgement: Judgement) -> str
     count, limits = evidence[weakest], rule.clauses[weakest]
     return (
         f"The share of {weakest} users ({count.k} of {count.n}) lies too near its limit "
-        f"({_limits(limits)}) for {MAX_MORE_USERS} more users at the same share to decide."
+        f"({limits_in_words(limits)}) for {MAX_MORE_USERS} more users at the same share to decide."
     )
 
 
@@ -77,12 +78,3 @@ def _wanted(more: int, segment: Segment, count: SegmentCount) -> str:
     if count.k == count.n:
         return f"{more} more exposed {segment} users, all affected,"
     return f"{more} more exposed {segment} users at the same share ({count.k} of {count.n})"
-
-
-def _limits(limits: Limits) -> str:
-    parts = []
-    if limits.more_than is not None:
-        parts.append(f"more than {limits.more_than:g}%")
-    if limits.less_than is not None:
-        parts.append(f"less than {limits.less_than:g}%")
-    return " and ".join(parts)

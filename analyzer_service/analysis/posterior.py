@@ -12,6 +12,8 @@ from scipy.special import betainc, betaincinv
 from analyzer_service.analysis.features import Floats
 from analyzer_service.domain import SegmentCount
 
+DIGITS = 9
+"""Output is rounded so that the last bits of a processor's arithmetic do not show."""
 HALF = 0.5
 """Jeffreys' pseudo-count."""
 INTERVAL = 0.95

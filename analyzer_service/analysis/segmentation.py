@@ -28,12 +28,16 @@ from analyzer_service.analysis.features import (
     feature_table,
     is_rated,
 )
+from analyzer_service.analysis.proficiency_model import combined
+from analyzer_service.analysis.standing import LEVELS
+from analyzer_service.analysis.weekly_segments import segment_weeks
 from analyzer_service.domain import (
     RATED_SEGMENTS,
     Segment,
     SegmentSummary,
     UserActivity,
     UserSegment,
+    UserWeek,
 )
 from analyzer_service.errors import InvalidInputError
 
@@ -43,6 +47,11 @@ BORDERLINE_BELOW = 0.9
 """A membership below this is a user who may well belong next door."""
 DIGITS = 9
 """Output is rounded so that the last bits of a processor's arithmetic do not show."""
+
+LEAST_WEEKS = 2
+"""From two weeks on, what lasts is told from what is chance."""
+LEAST_USERS = 30
+"""With fewer users what features have in common is chance; the window as a whole tells more."""
 
 LABELS: dict[int, tuple[Segment, ...]] = {
     1: (Segment.INTERMEDIATE,),
@@ -88,7 +97,11 @@ class Segmentation:
 
 
 def segment_users(
-    activities: Sequence[UserActivity], preset: Preset, *, seed: int = SEGMENTATION_SEED
+    activities: Sequence[UserActivity],
+    preset: Preset,
+    *,
+    weeks: Sequence[UserWeek] = (),
+    seed: int = SEGMENTATION_SEED,
 ) -> Segmentation:
     """Put users in segments.
 
@@ -96,6 +109,8 @@ def segment_users(
         activities: one entry per user, in any order.
         preset: ``paper`` is K-means over plain volumes and times; ``calibrated`` compares breadth,
             speed and persistence in the metric of its own clusters.
+        weeks: what the same users did week by week, up to the window's end. With at least
+            ``LEAST_WEEKS`` of them ``calibrated`` follows users through their weeks instead.
         seed: of K-means.
 
     Returns:
@@ -108,12 +123,28 @@ def segment_users(
     _refuse_doubles(ordered)
     rated = [activity for activity in ordered if is_rated(activity)]
     with threadpool_limits(limits=1):
-        found = _Found.of(rated, preset, seed)
+        found = (
+            _Found.through_weeks(rated, _of(rated, weeks), seed)
+            if preset is Preset.CALIBRATED and _are_enough(rated, weeks)
+            else _Found.of(rated, preset, seed)
+        )
     placed = {activity.user: found.place(row, activity.user) for row, activity in enumerate(rated)}
     return Segmentation(
         users=tuple(placed.get(a.user) or _unrated(a.user) for a in ordered),
         segments=tuple(found.summary(s, rank) for rank, s in enumerate(RATED_SEGMENTS, start=1)),
     )
+
+
+def _of(rated: Sequence[UserActivity], weeks: Sequence[UserWeek]) -> list[UserWeek]:
+    names = {activity.user for activity in rated}
+    return [week for week in weeks if week.user in names]
+
+
+def _are_enough(rated: Sequence[UserActivity], weeks: Sequence[UserWeek]) -> bool:
+    """Tell whether users can be followed through their weeks."""
+    active = [week for week in _of(rated, weeks) if week.is_active]
+    covers = len({week.user for week in active}) == len(rated) >= LEAST_USERS
+    return covers and len({week.week for week in active}) >= LEAST_WEEKS
 
 
 def _refuse_doubles(ordered: Sequence[UserActivity]) -> None:
@@ -146,6 +177,17 @@ class _Found:
         score: Floats = table.points @ (table.weights / table.weights.sum())
         clustering = _cluster(table, preset, seed)
         return cls(table, clustering, score, _names(clustering, table, score))
+
+    @classmethod
+    def through_weeks(
+        cls, rated: Sequence[UserActivity], weeks: Sequence[UserWeek], seed: int
+    ) -> _Found:
+        """Place users where they stand after the newest week."""
+        table = feature_table(rated, CALIBRATED_FEATURES)
+        found = segment_weeks(weeks, seed=seed)
+        score, _ = combined(*found.model.estimates(found.panel))
+        clustering = Clustering(found.standing.labels[:, -1], found.standing.beliefs[:, -1])
+        return cls(table, clustering, score, LEVELS)
 
     def place(self, row: int, user: str) -> UserSegment:
         cluster = int(self.clustering.labels[row])

@@ -5,18 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+from analyzer_service.analysis.attempted import Judged
 from analyzer_service.analysis.calibrated import judge_calibrated
 from analyzer_service.analysis.rules import Denominator, Rule, RuleSet, RuleSetKind
 from analyzer_service.analysis.shares import counted, periods_of, shown_first, signal_order
-from analyzer_service.domain import Grade, Segment, SegmentCount, SignalCounts, Verdict
+from analyzer_service.domain import Grade, Segment, SegmentCount, SignalCounts, SignalId, Verdict
 
 
-def judge(counts: Sequence[SignalCounts], rule_set: RuleSet) -> tuple[Verdict, ...]:
+def judge(
+    counts: Sequence[SignalCounts],
+    rule_set: RuleSet,
+    *,
+    judged: Mapping[SignalId, Judged] | None = None,
+) -> tuple[Verdict, ...]:
     """Judge signals.
 
     Args:
         counts: affected users per signal and period, in any order.
         rule_set: how to judge.
+        judged: what ``judge_attempts`` said of them, where it was asked before.
 
     Returns:
         Ordered by signal, then kind. From a literal rule set one verdict per (signal, kind) that
@@ -28,7 +35,7 @@ def judge(counts: Sequence[SignalCounts], rule_set: RuleSet) -> tuple[Verdict, .
     ordered = sorted(counts, key=lambda c: (signal_order(c.signal), c.period, c.period_start))
     by_signal = [tuple(group) for _, group in groupby(ordered, key=lambda c: c.signal)]
     if rule_set.kind is RuleSetKind.CALIBRATED:
-        return judge_calibrated(by_signal, rule_set)
+        return judge_calibrated(by_signal, rule_set, judged)
     return tuple(v for group in by_signal for v in _literal(group, rule_set))
 
 

@@ -221,8 +221,9 @@ LEFT JOIN exposed ON exposed.stage = affected.stage AND exposed.component = affe
 ORDER BY stage, component, signal;
 
 -- name: error_attempts
--- Per error signal and segment: how many users of the component attempted so often and failed so often.
--- A failure counts as one attempt that failed; who failed without a known attempt made at least that one.
+-- Per error signal and segment: how many users attempted so often and failed so often. Attempts are those
+-- of the actions in which the error was seen; where it was only seen inside of attempts, those of its
+-- component. A failure counts as one attempt that failed; who failed without a known one made at least that.
 WITH
     rated AS
     (
@@ -230,12 +231,42 @@ WITH
         FROM user_segments FINAL
         WHERE analysis_id = {analysis_id:String} AND segment != 'unrated'
     ),
+    failing AS
+    (
+        SELECT DISTINCT stage, component, error_type, action
+        FROM failures
+        WHERE event_day >= {first_day:Date} AND event_day < {end_day:Date}
+    ),
+    tried_actions AS
+    (
+        SELECT
+            failing.stage AS stage, failing.component AS component, failing.error_type AS error_type,
+            attempts_daily.user_key AS user_key, sum(attempts_daily.attempts) AS attempts
+        FROM attempts_daily
+        INNER JOIN failing ON failing.stage = attempts_daily.stage AND failing.component = attempts_daily.component
+            AND failing.action = attempts_daily.action
+        WHERE event_day >= {first_day:Date} AND event_day < {end_day:Date}
+        GROUP BY stage, component, error_type, user_key
+        HAVING attempts > 0
+    ),
+    inner_errors AS
+    (
+        SELECT DISTINCT stage, component, error_type
+        FROM failing
+        WHERE (stage, component, error_type) NOT IN (SELECT stage, component, error_type FROM tried_actions)
+    ),
     tried AS
     (
-        SELECT stage, component, attempts_daily.user_key AS user_key, sum(attempts) AS attempts
+        SELECT stage, component, error_type, user_key, attempts FROM tried_actions
+        UNION ALL
+        SELECT
+            inner_errors.stage AS stage, inner_errors.component AS component, inner_errors.error_type AS error_type,
+            attempts_daily.user_key AS user_key, sum(attempts_daily.attempts) AS attempts
         FROM attempts_daily
+        INNER JOIN inner_errors ON inner_errors.stage = attempts_daily.stage
+            AND inner_errors.component = attempts_daily.component
         WHERE event_day >= {first_day:Date} AND event_day < {end_day:Date}
-        GROUP BY stage, component, user_key
+        GROUP BY stage, component, error_type, user_key
         HAVING attempts > 0
     ),
     failed AS
@@ -253,15 +284,15 @@ WITH
         FROM failed
         INNER JOIN rated ON rated.user_key = failed.user_key
         LEFT JOIN tried ON tried.stage = failed.stage AND tried.component = failed.component
-            AND tried.user_key = failed.user_key
+            AND tried.error_type = failed.error_type AND tried.user_key = failed.user_key
         GROUP BY stage, component, error_type, segment, attempts, failures
     ),
     everybody AS
     (
-        SELECT stage, component, rated.segment AS segment, attempts, count() AS users
+        SELECT stage, component, error_type, rated.segment AS segment, attempts, count() AS users
         FROM tried
         INNER JOIN rated ON rated.user_key = tried.user_key
-        GROUP BY stage, component, segment, attempts
+        GROUP BY stage, component, error_type, segment, attempts
     ),
     cells AS
     (
@@ -271,12 +302,10 @@ WITH
         FROM hit
         UNION ALL
         SELECT
-            everybody.stage AS stage, everybody.component AS component, signals.error_type AS error_type,
+            everybody.stage AS stage, everybody.component AS component, everybody.error_type AS error_type,
             everybody.segment AS segment, everybody.attempts AS attempts, toUInt64(0) AS failures,
             toUInt64(everybody.users - had.users) AS users
         FROM everybody
-        INNER JOIN (SELECT DISTINCT stage, component, error_type FROM hit) AS signals
-            ON signals.stage = everybody.stage AND signals.component = everybody.component
         LEFT JOIN
         (
             SELECT stage, component, error_type, segment, attempts, sum(users) AS users
@@ -284,9 +313,10 @@ WITH
             GROUP BY stage, component, error_type, segment, attempts
         ) AS had
             ON had.stage = everybody.stage AND had.component = everybody.component
-            AND had.error_type = signals.error_type AND had.segment = everybody.segment
+            AND had.error_type = everybody.error_type AND had.segment = everybody.segment
             AND had.attempts = everybody.attempts
         WHERE everybody.users > had.users
+            AND (everybody.stage, everybody.component, everybody.error_type) IN (SELECT stage, component, error_type FROM hit)
     )
 SELECT stage, component, error_type AS signal, segment, attempts, failures, sum(users) AS users
 FROM cells

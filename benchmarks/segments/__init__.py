@@ -1,0 +1,1 @@
+"""Segments judged where every user's skill is known."""

@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from store_fixture import fresh_store
 
+from analyzer_service.ingest.attributes import LONGEST_TEXT
 from analyzer_service.store.connect import Store
 from tests.integration.receiver_support import (
     LIMIT,
@@ -183,12 +184,15 @@ def test_values_that_are_large_deep_or_many(running: Running) -> None:
     said = {f"a{number}": "x" for number in range(10_000)}
     running.export(traces(fresh_span(said)).SerializeToString())
     running.export(
-        traces(fresh_span({"deep": [deep] * 2, "long": "y" * 500_000})).SerializeToString()
+        traces(
+            fresh_span({"deep": [deep] * 2, "long": "y" * 500_000, "list": ["y" * 500_000]})
+        ).SerializeToString()
     )
     assert running.rows("SELECT max(length(SpanAttributes)) FROM otel_traces") == [(10_000,)]
-    assert running.rows("SELECT max(length(SpanAttributes['long'])) FROM otel_traces") == [
-        (500_000,)
-    ]
+    [(long, listed)] = running.rows(
+        "SELECT max(length(SpanAttributes['long'])), max(length(SpanAttributes['list'])) FROM otel_traces"
+    )
+    assert (long, listed) == (LONGEST_TEXT, 500_004)
 
 
 def test_unknown_stage_and_end_before_start(running: Running) -> None:

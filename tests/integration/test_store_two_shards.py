@@ -57,10 +57,11 @@ WITH
     intDiv(number, 4) AS trace,
     number % 4 AS depth,
     trace % 90 AS person,
-    -- A third know the platform well: more kinds of actions, fewer failures, but enough to see it.
+    -- A third know the platform well: more kinds of actions, fewer failures, none at the backend.
     person < 30 AS expert,
     cityHash64(trace, 'kind') % if(expert, 7, 3) AS kind,
     cityHash64(trace) % if(expert, 4, 2) = 0 AS fails,
+    fails AND depth != 2 AND NOT (expert AND depth = 3) AS shows,
     lower(hex(sipHash128('user', person))) AS hash
 SELECT
     toDateTime64('2026-01-05 08:00:00', 9, 'UTC') + toIntervalMinute(trace * 13 % 14400) + toIntervalSecond(depth),
@@ -77,7 +78,7 @@ SELECT
         'mlp.action', concat('action', toString(kind)),
         'mlp.action.kind', if(depth = 1, 'key', ''),
         'mlp.action.digest', if(depth = 1, toString(trace % 450), ''),
-        'error.type', if(fails AND depth != 2, 'OutOfMemory', ''),
+        'error.type', if(shows, 'OutOfMemory', ''),
         'session.id', concat('s', toString(trace % 450)),
         'mlp.wait.seconds', if(depth = 3, toString(trace % 9), ''),
         -- Only the second span says whose it is, and in every seventh trace nobody does; in every
@@ -86,7 +87,7 @@ SELECT
             lower(hex(sipHash128('user', (person + 1) % 90))), '')
     )),
     1000000 * (1 + trace % 5000),
-    if(fails AND depth != 2, 'Error', 'Unset')
+    if(shows, 'Error', 'Unset')
 FROM numbers({first:UInt64}, {count:UInt64})
 """
 
@@ -98,7 +99,7 @@ SELECT
     '',
     'notebook',
     map('log.record.uid', toString(number), 'mlp.stage', 'feature_engineering', 'mlp.component', 'notebook',
-        'mlp.action', 'run_cell', 'user.hash', if(number % 4 = 0, '', lower(hex(sipHash128('user', number % 90))))),
+        'mlp.action', 'run_cell', 'error.type', if(cityHash64(number) % 5 = 0, 'KernelDied', ''), 'user.hash', if(number % 4 = 0, '', lower(hex(sipHash128('user', number % 90))))),
     if(number % 2 = 0, 'mlp.action', 'mlp.view')
 FROM numbers({first:UInt64}, {count:UInt64})
 """

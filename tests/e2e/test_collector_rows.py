@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from collector_payloads import PEOPLE, Payloads
 from collector_program import SALT, Collector, PinnedService, clickhouse, embedded, send, wait_for
-from ingest_support import attributes, log, logs, span, traces
+from ingest_support import attributes, log, logs, span, traces, value
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from analyzer_service.ingest.attributes import ROUTE_ATTRIBUTES, URL_ATTRIBUTES
@@ -144,6 +144,48 @@ def test_long_texts_end_at_the_same_character(paths: Paths) -> None:
     assert rows(paths.behind, "otel_traces", mine) == [straight]
     lengths = f"SELECT mapValues(mapApply((k, v) -> (k, length(v)), SpanAttributes)) AS n FROM otel_traces WHERE {mine}"  # fmt: skip
     assert paths.straight.json("sql", lengths) == [{"n": [70_004, 65_536, 65_536, 65_535, 65_536]}]
+
+
+BAD = b"bad \xff\xc3(!"
+MENDED = BAD.decode("utf-8", "replace").encode()
+MARKED = b"bad 1234"
+INVALID = {
+    "span name": ("traces", "SpanName", {"name": MARKED.decode()}),
+    "status message": ("traces", "StatusMessage", {"status": Status(message=MARKED.decode())}),
+    "trace state": ("traces", "TraceState", {"trace_state": MARKED.decode()}),
+    "attribute": ("traces", "SpanAttributes['text']", {"said": {"text": MARKED.decode()}}),
+    "name of an attribute": ("traces", "mapKeys(SpanAttributes)[1]", {"said": {MARKED.decode(): 1}}),
+    "log body": ("logs", "Body", {"body": MARKED.decode()}),
+    "event name": ("logs", "EventName", {"event_name": MARKED.decode()}),
+    "severity": ("logs", "SeverityText", {"severity_text": MARKED.decode()}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("where", sorted(INVALID))
+def test_invalid_text_is_mended_by_the_service_and_passed_on_by_the_exporter(
+    paths: Paths, where: str
+) -> None:
+    kind, column, said = INVALID[where]
+    fields = dict(said)
+    attributes_said = fields.pop("said", {})
+    resource = {"service.name": f"invalid {where}"}
+    if kind == "traces":
+        request = traces(span(attributes_said, **fields), resource=resource).SerializeToString()
+        paths.send(traces=(request.replace(MARKED, BAD),))
+    else:
+        body = fields.pop("body", "b")
+        request = logs(log({}, body=value(body), **fields), resource=resource).SerializeToString()
+        paths.send(logs=(request.replace(MARKED, BAD),))
+    table, mine = f"otel_{kind}", f"ServiceName = 'invalid {where}'"
+    for service in (paths.straight, paths.behind):
+        wait_for(service, f"SELECT count() AS n FROM {table} WHERE {mine}", 1, paths.collector)
+    found = [
+        bytes.fromhex(service.json("sql", f"SELECT hex({column}) AS h FROM {table} WHERE {mine}")[0]["h"])
+        for service in (paths.straight, paths.behind)
+    ]  # fmt: skip
+    assert found[0] == MENDED
+    # The exporter passes bytes on as they came, and the engine keeps them.
+    assert found[1] == (BAD if paths.collector.overlay == "gateway" else MENDED)
 
 
 def test_one_person_is_one_user_however_they_were_seen(paths: Paths) -> None:

@@ -79,13 +79,14 @@ def live(signal: SignalId, events: Iterable[Sighting | Review]) -> Life | None:
     for event in events:
         if isinstance(event, Sighting):
             life = seen(life, event, signal)
+            if life is not None and earlier:
+                # The run that first reports it may already see what came of an intervention.
+                life = _verifying(reduce(reviewed, earlier, life), event)
+                earlier.clear()
         elif life is None:
             earlier.append(event)
         else:
             life = reviewed(life, event)
-        if life is not None and earlier:
-            life = reduce(reviewed, earlier, life)
-            earlier.clear()
     return life
 
 

@@ -112,6 +112,9 @@ def test_an_intervention_still_to_come_waits() -> None:
 
 def test_what_was_said_before_it_was_seen_holds_from_then_on() -> None:
     assert lived(said(0, ReviewKind.DISMISS, "a load test"), run(1)).state is LifeState.DISMISSED
+    done = lived(said(0, ReviewKind.INTERVENE), run(1, effect=Effect.BETTER))
+    assert done.state is LifeState.VERIFYING
+    assert done.comparison is not None
 
 
 def test_people_acknowledge_dismiss_and_reopen() -> None:

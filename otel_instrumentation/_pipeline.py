@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
@@ -69,7 +70,7 @@ _INTERNAL_METRICS: Final = "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"
 _ACCEPTED: Final = ""
 
 
-class _Exporter:
+class _Exporter(ABC):
     """What both ways share: batches are cut where a part of them cannot be sent."""
 
     def __init__(self, signal: str, component: str) -> None:
@@ -96,13 +97,13 @@ class _Exporter:
         count_exported(self._signal, self._component, len(batch), error_type)
         return len(batch) if error_type else 0
 
+    @abstractmethod
     def _hand_over(self, batch: Sequence[Any]) -> str | None:
         """Returns why the batch was lost, empty if it was sent, None if it is kept."""
-        raise NotImplementedError
 
+    @abstractmethod
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Sends what is held here."""
-        raise NotImplementedError
 
 
 class DirectExporter(_Exporter):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, replace
 from typing import Final
 
+from analyzer_service.analysis.life import ENDED as ENDED_LIVES
 from analyzer_service.clock import Clock
 from analyzer_service.domain import (
     Analysis,
@@ -41,8 +42,6 @@ from analyzer_service.store.settling import Settlement
 from analyzer_service.store.status import read_settled
 
 ENDED: Final = frozenset({AnalysisStatus.SUCCEEDED, AnalysisStatus.FAILED})
-
-ENDED_LIVES: Final = frozenset({LifeState.RESOLVED, LifeState.DISMISSED})
 
 REPORT_CHALLENGES: Final = 1000
 """Challenges a report holds at most; the rest are counted, and listed by the API."""

@@ -10,8 +10,9 @@ from typing import Final
 
 import numpy as np
 
+from analyzer_service.analysis.challenges import place_id
 from analyzer_service.analysis.comparison import Exposure, compare
-from analyzer_service.analysis.life import live, place_id
+from analyzer_service.analysis.life import live
 from analyzer_service.clock import Clock
 from analyzer_service.domain import RATED_SEGMENTS, Segment, SignalId, Window
 from analyzer_service.errors import InvalidInputError

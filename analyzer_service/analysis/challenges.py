@@ -46,10 +46,23 @@ def challenge_id(signal: SignalId, kind: ChallengeKind) -> str:
         Kind, signal and a hash of what the challenge is about, such as
         ``et-idle-timeout-0f3a9c1b2d4e``: lower-case letters, digits and hyphens only.
     """
-    about = json.dumps([kind, signal.kind, signal.stage, signal.component, signal.signal])
-    digest = hashlib.sha256(about.encode()).hexdigest()[:HASH_DIGITS]
+    return "-".join((ABBREVIATIONS[kind], _readable_id(signal, kind)))
+
+
+def place_id(signal: SignalId) -> str:
+    """Name a place, the same in every run and for every kind of challenge.
+
+    Returns:
+        Such as ``idle-timeout-0f3a9c1b2d4e``: lower-case letters, digits and hyphens only.
+    """
+    return _readable_id(signal)
+
+
+def _readable_id(signal: SignalId, *about: str) -> str:
+    whole = json.dumps([*about, signal.kind, signal.stage, signal.component, signal.signal])
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:HASH_DIGITS]
     slug = re.sub(r"[^a-z0-9]+", "-", signal.signal.lower())[:SLUG_LENGTH].strip("-")
-    return "-".join(part for part in (ABBREVIATIONS[kind], slug, digest) if part)
+    return "-".join(part for part in (slug, digest) if part)
 
 
 def rank(challenges: Sequence[Challenge]) -> tuple[Challenge, ...]:

@@ -6,15 +6,13 @@ the fold of what was there at that moment. A backtest folds less of it.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 from functools import reduce
 from typing import Final
 
+from analyzer_service.analysis.challenges import place_id
 from analyzer_service.domain import ChallengeKind, Grade, SignalId
 from analyzer_service.lives import (
     Effect,
@@ -43,23 +41,6 @@ SEEN: Final = frozenset({Grade.LITERAL, Grade.POSSIBLE, Grade.PROBABLE, Grade.CO
 
 ENDED: Final = frozenset({LifeState.RESOLVED, LifeState.DISMISSED})
 WATCHED: Final = frozenset({LifeState.INTERVENTION, LifeState.VERIFYING})
-
-HASH_DIGITS: Final = 12
-"""48 bits: among a million places two share an id with a chance of one in five hundred."""
-SLUG_LENGTH: Final = 32
-"""Long enough to recognise a place by, short enough to read aloud."""
-
-
-def place_id(signal: SignalId) -> str:
-    """Name a place, the same in every run and for every kind.
-
-    Returns:
-        Such as ``idle-timeout-0f3a9c1b2d4e``: lower-case letters, digits and hyphens only.
-    """
-    about = json.dumps([signal.kind, signal.stage, signal.component, signal.signal])
-    digest = hashlib.sha256(about.encode()).hexdigest()[:HASH_DIGITS]
-    slug = re.sub(r"[^a-z0-9]+", "-", signal.signal.lower())[:SLUG_LENGTH].strip("-")
-    return "-".join(part for part in (slug, digest) if part)
 
 
 def live(signal: SignalId, events: Iterable[Sighting | Review]) -> Life | None:

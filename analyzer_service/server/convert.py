@@ -109,6 +109,26 @@ def analysis_from_proto(message: pb.Analysis) -> domain.Analysis:
     )
 
 
+def signal_to_proto(value: domain.SignalId) -> pb.SignalId:
+    """Return what a challenge is about as a message."""
+    return pb.SignalId(
+        kind=enum_to_proto(value.kind, domain.SignalKind),
+        stage=value.stage,
+        component=value.component,
+        signal=value.signal,
+    )
+
+
+def signal_from_proto(message: pb.SignalId) -> domain.SignalId:
+    """Return what a challenge is about from its message."""
+    return domain.SignalId(
+        kind=enum(domain.SignalKind, message.kind),
+        stage=message.stage,
+        component=message.component,
+        signal=message.signal,
+    )
+
+
 def challenge_to_proto(value: domain.Challenge) -> pb.Challenge:
     """Return a challenge as a message."""
     evidence = Struct()
@@ -118,12 +138,7 @@ def challenge_to_proto(value: domain.Challenge) -> pb.Challenge:
         analysis_id=value.analysis_id,
         rank=value.rank,
         kind=enum_to_proto(value.kind, domain.ChallengeKind),
-        signal=pb.SignalId(
-            kind=enum_to_proto(value.signal.kind, domain.SignalKind),
-            stage=value.signal.stage,
-            component=value.signal.component,
-            signal=value.signal.signal,
-        ),
+        signal=signal_to_proto(value.signal),
         rule=value.rule,
         grade=enum_to_proto(value.grade, domain.Grade),
         probability=value.probability,
@@ -142,12 +157,7 @@ def challenge_from_proto(message: pb.Challenge) -> domain.Challenge:
         analysis_id=message.analysis_id,
         rank=message.rank,
         kind=enum(domain.ChallengeKind, message.kind),
-        signal=domain.SignalId(
-            kind=enum(domain.SignalKind, message.signal.kind),
-            stage=message.signal.stage,
-            component=message.signal.component,
-            signal=message.signal.signal,
-        ),
+        signal=signal_from_proto(message.signal),
         rule=message.rule,
         grade=enum(domain.Grade, message.grade),
         probability=message.probability,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analyzer_service import domain, lives
 from analyzer_service.api.v1 import analyzer_pb2 as pb
+from analyzer_service.server.convert import signal_from_proto, signal_to_proto
 from analyzer_service.server.wire import (
     enum,
     enum_filter,
@@ -12,26 +13,6 @@ from analyzer_service.server.wire import (
     time_from_proto,
     time_to_proto,
 )
-
-
-def signal_to_proto(value: domain.SignalId) -> pb.SignalId:
-    """Return what a challenge is about as a message."""
-    return pb.SignalId(
-        kind=enum_to_proto(value.kind, domain.SignalKind),
-        stage=value.stage,
-        component=value.component,
-        signal=value.signal,
-    )
-
-
-def signal_from_proto(message: pb.SignalId) -> domain.SignalId:
-    """Return what a challenge is about from its message."""
-    return domain.SignalId(
-        kind=enum(domain.SignalKind, message.kind),
-        stage=message.stage,
-        component=message.component,
-        signal=message.signal,
-    )
 
 
 def life_to_proto(value: lives.Life) -> pb.Life:

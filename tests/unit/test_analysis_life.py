@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer_service.analysis.life import live, place_id
+from analyzer_service.analysis.challenges import place_id
+from analyzer_service.analysis.life import live
 from analyzer_service.domain import ChallengeKind, Grade, SignalId, SignalKind
 from analyzer_service.lives import (
     Comparison,
